@@ -1,0 +1,51 @@
+# The commands a person needs. Everything they install goes into .venv; servers come from Debian packages.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+LOCKS := requirements/cpu.lock
+DEV_LOCKS := requirements/dev.lock
+PIP := $(BIN)/pip install --quiet --no-deps --disable-pip-version-check
+
+.PHONY: demo test check serve clean install dev servers train
+
+demo: install  ## Start the service, remember things, ask about a picture, stop.
+	$(BIN)/python demo/run.py
+
+test: dev servers  ## Run every test.
+	$(BIN)/pytest
+
+check: dev  ## Format, lint, types, import contracts.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+serve: install  ## Run the service in the foreground at port 8000.
+	$(BIN)/python -m deployments.local --home .rap --port 8000
+
+train: install  ## Train the tiny family anew, from nothing.
+	$(BIN)/python -m training.embedder --out models/tiny/embedder --seed 0
+	$(BIN)/python -m training.mllm --embedder models/tiny/embedder --out models/tiny/mllm --seed 0
+	$(BIN)/python -m training.detector --embedder models/tiny/embedder --out models/tiny/detector --seed 0
+
+clean:  ## Remove everything that was installed, built or stored here.
+	rm -rf .venv .rap demo/out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info
+
+install: .venv/installed
+dev: .venv/installed-dev
+
+.venv/installed: $(LOCKS) requirements/torchvision_cpu_ops.py pyproject.toml
+	@scripts/system_packages make libnuma1
+	$(PYTHON) -m venv .venv
+	@echo "Installing the service (about 4.5 GB, 3 minutes) ..."
+	$(PIP) -r requirements/cpu.lock
+	cp requirements/torchvision_cpu_ops.py requirements/torchvision_cpu_ops.pth $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	$(PIP) --no-build-isolation --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed $(DEV_LOCKS)
+	$(PIP) -r requirements/dev.lock
+	touch $@
+
+servers:
+	@scripts/system_packages redis-server

@@ -1,0 +1,1 @@
+"""The service as a Ray Serve application: resources, batching, health. The logic lives in ``rap_serve``."""

@@ -1,0 +1,24 @@
+"""The composition root: settings in, application graph out."""
+
+from ray.serve import Application
+
+from deployments.detector import DetectorDeployment
+from deployments.embedder import EmbedderDeployment
+from deployments.ingress import IngressDeployment
+from deployments.mllm import build_mllm
+from deployments.options import serve_options
+from rap_serve.domain.errors import InvalidInput
+from rap_serve.settings import Settings
+
+
+def build(settings: Settings) -> Application:
+    """The whole service; what is not in ``settings`` is not configurable.
+
+    Raises InvalidInput for a combination that could not keep its promises.
+    """
+    if settings.ingress.serve.max_replicas > 1 and settings.redis.url is None:
+        raise InvalidInput("Several gateways need redis.url: without it each would cache what others change.")
+    detector = DetectorDeployment.options(**serve_options(settings.detector.serve)).bind(settings.detector)
+    embedder = EmbedderDeployment.options(**serve_options(settings.embedder.serve)).bind(settings.embedder)
+    ingress = IngressDeployment.options(**serve_options(settings.ingress.serve))
+    return ingress.bind(settings, detector, embedder, build_mllm(settings.mllm))

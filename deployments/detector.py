@@ -1,0 +1,47 @@
+"""The detector as a deployment."""
+
+import asyncio
+
+from rap_serve.adapters.open_clip import OpenClipEmbedder
+from ray import serve
+
+from rap_serve.adapters.yolo_world import Prepared, YoloWorldDetector
+from rap_serve.domain.region import Pixels, Region
+from rap_serve.settings import DetectorSettings, model_path
+
+
+@serve.deployment
+class DetectorDeployment:
+    """Batches pictures of many owners, each with its own vocabulary."""
+
+    def __init__(self, settings: DetectorSettings) -> None:
+        encoder = OpenClipEmbedder.load(
+            model_path(settings.text_encoder),
+            pretrained=settings.text_encoder_pretrained,
+            device=settings.device,
+        )
+        self._detector = YoloWorldDetector.load(
+            model_path(settings.weights),
+            text_encoder=encoder,
+            image_size=settings.image_size,
+            device=settings.device,
+            confidence=settings.confidence,
+            max_regions=settings.max_regions,
+            iou=settings.iou,
+            threads=settings.threads,
+        )
+        self._batched.set_max_batch_size(settings.batch.max_size)
+        self._batched.set_batch_wait_timeout_s(settings.batch.wait_seconds)
+
+    async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
+        """Regions of one picture, surest first."""
+        prepared = await asyncio.to_thread(self._detector.preprocess, pixels, vocabulary)
+        return await self._batched(prepared)
+
+    async def version(self) -> str:
+        """Names weights whose results may be compared."""
+        return self._detector.version
+
+    @serve.batch
+    async def _batched(self, prepared: list[Prepared]) -> list[tuple[Region, ...]]:
+        return await asyncio.to_thread(self._detector.forward, prepared)

@@ -1,0 +1,54 @@
+"""The multimodal LLM as a deployment: ``ray.serve.llm``'s server around vLLM."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from ray.serve import Application
+from ray.serve.llm import LLMConfig, ModelLoadingConfig, build_llm_deployment
+from ray.serve.llm.deployment import LLMServer
+from ray.serve.llm.openai_api_models import ChatCompletionRequest, ErrorResponse
+
+from deployments.options import serve_options
+from rap_serve.adapters import vllm
+from rap_serve.domain.chat import Delta, Sampling
+from rap_serve.domain.prompt import Turn
+from rap_serve.settings import MllmSettings, model_path
+
+
+class MllmServer(LLMServer):
+    """Takes our turns and gives our deltas, so that callers need neither vLLM nor base64."""
+
+    async def answer(
+        self, turns: tuple[Turn, ...], sampling: Sampling, *, model: str, cache_salt: str, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        """The pieces of the answer as the engine makes them; leaving early aborts the engine's request."""
+        fields = vllm.chat_request(turns, sampling, model=model, cache_salt=cache_salt)
+        events = await self.chat(ChatCompletionRequest(**fields, request_id=request_id))
+        async with aclosing(events):
+            async for batch in events:
+                if isinstance(batch, ErrorResponse):
+                    raise vllm.engine_error(int(batch.error.code or 500), batch.error.message)
+                for delta in vllm.deltas(_texts(batch)):
+                    yield delta
+
+
+def _texts(batch: list[str | ErrorResponse]) -> list[str]:
+    for event in batch:
+        if isinstance(event, ErrorResponse):
+            raise vllm.engine_error(int(event.error.code or 500), event.error.message)
+    return [str(event) for event in batch]
+
+
+def build_mllm(settings: MllmSettings) -> Application:
+    """The deployment of ``settings``' model, its first token not held back by stream batching."""
+    config = LLMConfig(
+        model_loading_config=ModelLoadingConfig(model_id=settings.model_id, model_source=model_path(settings.source)),
+        accelerator_type=settings.accelerator_type,
+        placement_group_config=None if settings.accelerator_type else {"bundles": [{"CPU": settings.serve.num_cpus}]},
+        engine_kwargs=dict(settings.engine),
+        deployment_config=serve_options(settings.serve),
+        experimental_configs={"stream_batching_interval_ms": 0},
+        runtime_env={"env_vars": dict(settings.environment)},
+        log_engine_metrics=True,
+    )
+    return build_llm_deployment(config, name_prefix="Mllm:", deployment_cls=MllmServer)

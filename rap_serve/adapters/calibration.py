@@ -1,0 +1,30 @@
+"""Calibrations as files beside the weights they were measured on."""
+
+import json
+from pathlib import Path
+
+from rap_serve.domain.errors import InvalidInput
+from rap_serve.domain.match import Calibration
+
+FILE = "embedding.json"
+
+
+def load_calibration(path: str) -> Calibration:
+    """The calibration in ``path``, a file or a model's folder.
+
+    Raises InvalidInput where there is none: without one no similarity may name anything.
+    """
+    file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+    try:
+        measured = json.loads(file.read_text())["calibration"]
+        tail = measured["impostor_tail"]
+        return Calibration(
+            slope=float(measured["logistic"]["slope"]),
+            midpoint=float(measured["logistic"]["midpoint"]),
+            tail_survival=tuple(map(float, tail["survival"])),
+            tail_similarity=tuple(map(float, tail["similarity"])),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise InvalidInput(
+            f"No calibration in {file}: measure one for this embedder and name it in embedder.calibration."
+        ) from error

@@ -1,0 +1,118 @@
+"""Pictures from data URLs, https URLs and raw bytes: checked, upright, RGB, of bounded size.
+
+Nothing here trusts the sender. Sizes are read from the header before a pixel is decoded, only still JPEG,
+PNG and WebP pass, metadata (a phone's position among it) is dropped, and an address is fetched only if all
+that its name resolves to is public.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from rap_serve.adapters.public_http import fetch_public
+from rap_serve.domain.errors import InvalidImage, TooLarge
+from rap_serve.domain.ports import Picture
+from rap_serve.domain.region import BoxXyxy
+from rap_serve.settings import LimitSettings
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "MPO")
+_JPEG_QUALITY = 90
+_ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4 A: from 5 on, rows and columns are swapped
+_FIRST_TURNED = 5
+_NOT_A_PICTURE = "This is not a picture that can be read: send a complete, still JPEG, PNG or WebP."
+
+
+class PictureLoader:
+    """The port ``Pictures``. Decoding runs in threads."""
+
+    def __init__(self, limits: LimitSettings) -> None:
+        self._limits = limits
+
+    async def load(self, reference: str | bytes) -> Picture:
+        """The picture behind ``reference``; see ``rap_serve.domain.ports.Pictures``."""
+        data = reference if isinstance(reference, bytes) else await self._read(reference)
+        if not data:
+            raise InvalidImage("The picture is empty: it has no bytes.")
+        if len(data) > self._limits.picture_bytes:
+            raise TooLarge(
+                f"A picture is at most {self._limits.picture_bytes:,} bytes; this one has {len(data):,}."
+            )
+        return await asyncio.to_thread(self._decoded, data)
+
+    async def cropped(self, picture: Picture, box_xyxy: BoxXyxy) -> Picture:
+        """What of ``picture`` lies in the box, as a picture of its own."""
+        return await asyncio.to_thread(_cropped, picture, box_xyxy)
+
+    async def _read(self, reference: str) -> bytes:
+        if reference.startswith("data:"):
+            return _data_url_bytes(reference)
+        return await fetch_public(
+            reference, limit_bytes=self._limits.picture_bytes, timeout_seconds=self._limits.fetch_seconds
+        )
+
+    def _decoded(self, data: bytes) -> Picture:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image = Image.open(io.BytesIO(data), formats=_FORMATS)
+                self._check(image)
+                full_size = image.size
+                image.draft("RGB", (self._limits.picture_side_px,) * 2)
+                image.load()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise InvalidImage(_NOT_A_PICTURE) from error
+        rgb = _rgb(ImageOps.exif_transpose(image))
+        turned = image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
+        rgb.thumbnail((self._limits.picture_side_px,) * 2, Image.Resampling.LANCZOS)
+        size = full_size[::-1] if turned else full_size
+        return _picture(rgb, original_size=size, digest=hashlib.sha256(data).hexdigest())
+
+    def _check(self, image: Image.Image) -> None:
+        width, height = image.size
+        if width * height > self._limits.picture_pixels:
+            raise TooLarge(
+                f"A picture is at most {self._limits.picture_pixels:,} pixels; this one is {width} x {height}."
+            )
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            raise InvalidImage("This picture is animated: send a still one.")
+
+
+def _data_url_bytes(url: str) -> bytes:
+    head, comma, body = url.partition(",")
+    if not comma or not head.endswith(";base64") or not head.startswith("data:image/"):
+        raise InvalidImage("A data URL of a picture reads data:image/jpeg;base64,... (or png, webp).")
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidImage("The data URL is not valid base64.") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """``image`` as RGB, on white where it is transparent."""
+    if image.mode == "RGB":
+        return image
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    return image.convert("RGB")
+
+
+def _picture(rgb: Image.Image, *, original_size: tuple[int, int], digest: str) -> Picture:
+    encoded = io.BytesIO()
+    rgb.save(encoded, "JPEG", quality=_JPEG_QUALITY)
+    return Picture(np.array(rgb), original_size, encoded.getvalue(), "image/jpeg", digest)
+
+
+def _cropped(picture: Picture, box_xyxy: BoxXyxy) -> Picture:
+    x0, y0, x1, y1 = (round(v) for v in box_xyxy)
+    crop = Image.fromarray(picture.pixels).crop((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
+    digest = hashlib.sha256(f"{picture.digest}:{box_xyxy}".encode()).hexdigest()
+    return _picture(crop, original_size=crop.size, digest=digest)

@@ -1,0 +1,103 @@
+"""The model ports over Ray Serve handles, with Ray's errors as ours.
+
+Pictures go to a replica by reference: the router passes a pointer, the replica reads shared memory.
+"""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from rap_serve.domain.chat import Delta, Sampling
+from rap_serve.domain.concept import Owner
+from rap_serve.domain.errors import Overloaded, RapError, Unavailable
+from rap_serve.domain.match import Matrix
+from rap_serve.domain.prompt import Turn
+from rap_serve.domain.region import BoxXyxy, Pixels, Region
+
+_T = TypeVar("_T")
+
+ATTEMPTS = 3
+RETRY_SECONDS = 0.2
+
+
+class RayDetector:
+    """The port ``Detector`` on a detector deployment."""
+
+    def __init__(self, handle: DeploymentHandle, *, deadline_seconds: float) -> None:
+        self._handle = handle
+        self._deadline_seconds = deadline_seconds
+
+    async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
+        """See the port; a replica that dies is replaced by another attempt."""
+        return await _retried(lambda: self._handle.detect.remote(pixels, vocabulary), self._deadline_seconds)
+
+
+class RayEmbedder:
+    """The port ``Embedder`` on an embedder deployment."""
+
+    def __init__(self, handle: DeploymentHandle, *, deadline_seconds: float) -> None:
+        self._handle = handle
+        self._deadline_seconds = deadline_seconds
+
+    async def embed(self, pixels: Pixels, boxes_xyxy: Sequence[BoxXyxy]) -> Matrix:
+        """See the port; a replica that dies is replaced by another attempt."""
+        boxes = tuple(boxes_xyxy)
+        return await _retried(lambda: self._handle.embed.remote(pixels, boxes), self._deadline_seconds)
+
+
+class RayMllm:
+    """The port ``Mllm`` on an MLLM deployment. ``secret`` keys what separates owners inside the engine."""
+
+    def __init__(self, handle: DeploymentHandle, *, deadline_seconds: float, secret: bytes) -> None:
+        self._handle = handle.options(stream=True)
+        self._deadline_seconds = deadline_seconds
+        self._secret = secret
+
+    async def stream(
+        self, turns: Sequence[Turn], sampling: Sampling, *, model: str, owner: Owner, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        """See the port. Once a piece is out there is no other attempt."""
+        salt = hmac.new(self._secret, owner.scope.encode(), hashlib.sha256).hexdigest()
+        call = self._handle.answer.remote(
+            tuple(turns), sampling, model=model, cache_salt=salt, request_id=request_id
+        )
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                async for delta in call:
+                    yield delta
+        except (RayError, RayServeException, TimeoutError) as error:
+            raise translated(error) from error
+        finally:
+            call.cancel()
+
+
+async def _retried(call: Callable[[], Awaitable[_T]], deadline_seconds: float) -> _T:
+    """The result of a call that may be repeated. Raises Overloaded, Unavailable or the replica's own RapError."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                return await call()
+        except RayActorError as error:
+            if attempt == ATTEMPTS:
+                raise translated(error) from error
+            await asyncio.sleep(RETRY_SECONDS * attempt)
+        except (RayError, RayServeException, TimeoutError) as error:
+            raise translated(error) from error
+    raise AssertionError("unreachable")
+
+
+def translated(error: Exception) -> RapError:
+    """What an error of Ray's means to the caller."""
+    if isinstance(error, RayTaskError) and isinstance(error.cause, RapError):
+        return error.cause
+    if isinstance(error, RapError):
+        return type(error)(str(error))
+    if isinstance(error, BackPressureError):
+        return Overloaded("Too many requests are waiting; try again in a moment.")
+    return Unavailable("A model is not available right now; try again in a moment.")

@@ -1,0 +1,78 @@
+"""Conversations as vLLM's OpenAI server takes them, and its events as pieces of an answer.
+
+Used inside the engine's replica: pictures become base64 only here, next to the engine.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from rap_serve.domain.chat import Delta, Sampling, Usage
+from rap_serve.domain.errors import InvalidInput, Overloaded, RapError, Unavailable
+from rap_serve.domain.prompt import Part, TextPart, Turn
+
+_EVENT = "data: "
+_DONE = "[DONE]"
+_ERROR_BY_STATUS: dict[int, type[RapError]] = {
+    400: InvalidInput,
+    413: InvalidInput,
+    422: InvalidInput,
+    429: Overloaded,
+}
+
+
+def chat_request(turns: Sequence[Turn], sampling: Sampling, *, model: str, cache_salt: str) -> dict[str, Any]:
+    """The fields of vLLM's ``ChatCompletionRequest``, streaming, usage last.
+
+    ``cache_salt`` keeps one owner's cached prompt prefixes from being timed by another.
+    """
+    request: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": t.role, "content": [_content(p) for p in t.parts]} for t in turns],
+        "max_completion_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "cache_salt": cache_salt,
+    }
+    if sampling.stop:
+        request["stop"] = list(sampling.stop)
+    if sampling.seed is not None:
+        request["seed"] = sampling.seed
+    return request
+
+
+def _content(part: Part) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    encoded = base64.b64encode(part.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{encoded}"}}
+
+
+def deltas(events: Iterable[str]) -> Iterator[Delta]:
+    """The pieces in server-sent ``events``; one may hold several ``data:`` lines. Raises what the engine reports."""
+    for event in events:
+        for line in event.splitlines():
+            if line.startswith(_EVENT) and line != _EVENT + _DONE:
+                yield from _pieces(json.loads(line.removeprefix(_EVENT)))
+
+
+def _pieces(chunk: dict[str, Any]) -> Iterator[Delta]:
+    if "error" in chunk:
+        raise engine_error(int(chunk["error"].get("code") or 500), str(chunk["error"].get("message", "")))
+    for choice in chunk.get("choices", ()):
+        text, reason = choice["delta"].get("content") or "", choice.get("finish_reason")
+        if text or reason:
+            yield Delta(text, finish_reason="length" if reason == "length" else "stop" if reason else None)
+    if usage := chunk.get("usage"):
+        yield Delta(usage=Usage(usage["prompt_tokens"], usage["completion_tokens"]))
+
+
+def engine_error(status: int, message: str) -> RapError:
+    """What an error of the engine means to the caller."""
+    kind = _ERROR_BY_STATUS.get(status, Unavailable)
+    if kind is InvalidInput:
+        return InvalidInput(f"The model refuses this conversation: {message}")
+    return kind("The model cannot answer right now; try again.")

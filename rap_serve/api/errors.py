@@ -1,0 +1,96 @@
+"""Every error as OpenAI's envelope: ``{"error": {"message", "type", "param", "code"}}``."""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from rap_serve.domain import errors
+
+STATUS: dict[type[errors.RapError], int] = {
+    errors.RapError: 500,
+    errors.InvalidInput: 400,
+    errors.InvalidName: 400,
+    errors.InvalidImage: 400,
+    errors.UnsafeImageUrl: 400,
+    errors.TooLarge: 413,
+    errors.Unauthorised: 401,
+    errors.NotFound: 404,
+    errors.ConceptNotFound: 404,
+    errors.ModelNotFound: 404,
+    errors.Conflict: 409,
+    errors.NameTaken: 409,
+    errors.VersionMismatch: 412,
+    errors.Overloaded: 429,
+    errors.Unavailable: 503,
+}
+RETRY_AFTER_SECONDS = {429: 1, 503: 2}
+_CODE_BY_VALIDATION = {
+    "extra_forbidden": "unknown_field",
+    "missing": "missing_field",
+    "json_invalid": "invalid_json",
+}
+_CODE_BY_STATUS = {404: "unknown_path", 405: "method_not_allowed", 400: "invalid_request", 413: "too_large"}
+
+
+def envelope(message: str, *, status: int, code: str, param: str | None = None) -> dict[str, Any]:
+    """The body of an error answer."""
+    return {"error": {"message": message, "type": _type(status), "param": param, "code": code}}
+
+
+def _type(status: int) -> str:
+    if status == 401:
+        return "authentication_error"
+    if status == 429:
+        return "rate_limit_error"
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+def response(message: str, *, status: int, code: str, param: str | None = None) -> JSONResponse:
+    """An error answer, with ``Retry-After`` where trying again makes sense."""
+    after = RETRY_AFTER_SECONDS.get(status)
+    headers = {"Retry-After": str(after)} if after else None
+    return JSONResponse(envelope(message, status=status, code=code, param=param), status, headers)
+
+
+def answer_for(error: errors.RapError) -> JSONResponse:
+    """The answer to one of our errors."""
+    return response(str(error), status=STATUS[type(error)], code=error.code)
+
+
+def install(app: FastAPI) -> None:
+    """Makes ``app`` answer every error with the envelope, and log the ones that are our fault."""
+
+    async def ours(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, errors.RapError)
+        return answer_for(error)
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return answer_for_validation(error.errors())
+
+    async def http(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = _CODE_BY_STATUS.get(error.status_code, "invalid_request")
+        return response(str(error.detail), status=error.status_code, code=code)
+
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        structlog.get_logger().error("unexpected_error", path=request.url.path, exc_info=error)
+        return response("Something went wrong on our side.", status=500, code="internal_error")
+
+    app.add_exception_handler(errors.RapError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def answer_for_validation(problems: Any) -> JSONResponse:
+    """The answer to a body that does not have the form it should; names the first problem."""
+    first = problems[0]
+    param = ".".join(str(p) for p in first["loc"] if p not in ("body", "query", "path")) or None
+    code = _CODE_BY_VALIDATION.get(first["type"], "invalid_request")
+    where = f"{param}: " if param else ""
+    return response(f"{where}{first['msg']}", status=400, code=code, param=param)

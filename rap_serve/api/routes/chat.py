@@ -1,0 +1,153 @@
+"""``POST /v1/chat/completions`` and ``GET /v1/models``, as OpenAI's clients speak them."""
+
+import json
+import time
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from rap_serve.api.deps import UseCases, UseCasesDep, tenant
+from rap_serve.api.errors import STATUS, envelope
+from rap_serve.api.schemas import ChatBody, ImageContent, MessageBody, TextContent, rap_json
+from rap_serve.domain.chat import Delta, Sampling, Usage
+from rap_serve.domain.concept import Owner
+from rap_serve.domain.errors import InvalidInput, ModelNotFound, RapError, TooLarge
+from rap_serve.services.answer import Answering, Ask, Message, first_then_rest
+
+router = APIRouter(tags=["chat"])
+_STARTED = int(time.time())
+
+
+@router.get("/v1/models")
+async def models(cases: UseCasesDep) -> dict[str, Any]:
+    """The models that answer here."""
+    return {"object": "list", "data": [_model_json(cases.model)]}
+
+
+@router.get("/v1/models/{model:path}")
+async def model(model: str, cases: UseCasesDep) -> dict[str, Any]:
+    """One model."""
+    if model != cases.model:
+        raise ModelNotFound(f"There is no model {model!r} here; there is {cases.model!r}.")
+    return _model_json(cases.model)
+
+
+@router.post("/v1/chat/completions")
+async def chat(body: ChatBody, request: Request, cases: UseCasesDep) -> Response:
+    """An answer that knows the user's concepts; ``rap`` says what it rests on."""
+    ask = await _ask(body, request.state.request_id, cases)
+    owner = Owner(tenant(request), body.user)
+    answering = await first_then_rest(await cases.answer(owner, ask))
+    head = {"id": f"chatcmpl-{request.state.request_id}", "created": int(time.time()), "model": body.model}
+    if body.stream:
+        with_usage = body.stream_options is not None and body.stream_options.include_usage
+        return StreamingResponse(_events(answering, head, with_usage), media_type="text/event-stream")
+    return JSONResponse(await _completion(answering, head))
+
+
+async def _ask(body: ChatBody, request_id: str, cases: UseCases) -> Ask:
+    if len(body.messages) > cases.limits.messages:
+        raise TooLarge(f"A conversation has at most {cases.limits.messages} messages.")
+    messages = tuple([await _message(m, cases) for m in body.messages])
+    if sum(len(m.text) for m in messages) > cases.limits.text_characters:
+        raise TooLarge(f"A conversation has at most {cases.limits.text_characters:,} characters of text.")
+    return Ask(
+        messages=messages,
+        model=body.model,
+        request_id=request_id,
+        sampling=_sampling(body, cases.max_tokens),
+        retrieval=body.rap.retrieval,
+        max_evidence=body.rap.top_k,
+        task=body.rap.task,
+    )
+
+
+def _sampling(body: ChatBody, max_tokens: int) -> Sampling:
+    wanted = body.max_completion_tokens or body.max_tokens or max_tokens
+    return Sampling(
+        max_tokens=min(wanted, max_tokens),
+        temperature=body.temperature or 0.0,
+        top_p=body.top_p or 1.0,
+        seed=body.seed,
+        stop=tuple(body.stop),
+    )
+
+
+async def _message(body: MessageBody, cases: UseCases) -> Message:
+    role = "system" if body.role == "developer" else body.role
+    if isinstance(body.content, str):
+        return Message(role, body.content)
+    text = "\n".join(p.text for p in body.content if isinstance(p, TextContent))
+    images = [p.image_url.url for p in body.content if isinstance(p, ImageContent)]
+    if len(images) > 1 or (images and role != "user"):
+        raise InvalidInput("A user message holds at most one picture, other messages none.")
+    return Message(role, text, await cases.pictures.load(images[0]) if images else None)
+
+
+async def _completion(answering: Answering, head: dict[str, Any]) -> dict[str, Any]:
+    texts, reason, usage = [], "stop", Usage(0, 0)
+    async with aclosing(answering.deltas) as deltas:
+        async for delta in deltas:
+            texts.append(delta.text)
+            reason = delta.finish_reason or reason
+            usage = delta.usage or usage
+    message = {"role": "assistant", "content": "".join(texts).strip()}
+    return {
+        **head,
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": reason, "logprobs": None}],
+        "usage": _usage_json(usage),
+        "rap": rap_json(answering.retrieval),
+    }
+
+
+async def _events(answering: Answering, head: dict[str, Any], with_usage: bool) -> AsyncGenerator[str, None]:
+    """Server-sent events. ``rap`` rides on the last chunk; an error after the first token is an event too."""
+    chunk = {**head, "object": "chat.completion.chunk"}
+    rap = {"rap": rap_json(answering.retrieval)}
+    usage: Usage | None = None
+    try:
+        yield _event({**chunk, "choices": [_choice({"role": "assistant", "content": ""})]})
+        async with aclosing(answering.deltas) as deltas:
+            async for delta in deltas:
+                usage = delta.usage or usage
+                for piece in _choices(delta):
+                    last = piece["finish_reason"] is not None and not with_usage
+                    yield _event({**chunk, "choices": [piece], **(rap if last else {})})
+    except RapError as error:
+        status = STATUS[type(error)]
+        yield _event(envelope(str(error), status=status, code=error.code))
+        return
+    if with_usage:
+        yield _event({**chunk, "choices": [], "usage": _usage_json(usage or Usage(0, 0)), **rap})
+    yield "data: [DONE]\n\n"
+
+
+def _choices(delta: Delta) -> Iterable[dict[str, Any]]:
+    if delta.text:
+        yield _choice({"content": delta.text})
+    if delta.finish_reason:
+        yield _choice({}, delta.finish_reason)
+
+
+def _choice(delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
+
+
+def _event(payload: dict[str, Any]) -> str:
+    return f"data: {json.dumps(payload, ensure_ascii=False)}\n\n"
+
+
+def _usage_json(usage: Usage) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+
+
+def _model_json(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": _STARTED, "owned_by": "rap-serve"}

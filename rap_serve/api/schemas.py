@@ -1,0 +1,192 @@
+"""The bodies that come and go. Unknown fields are refused."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from rap_serve.domain.concept import Concept
+from rap_serve.domain.match import Evidence, RegionCandidates
+from rap_serve.services.answer import Task
+from rap_serve.services.remember import Lookalike
+from rap_serve.services.retrieve import Retrieval
+
+MAX_AVATARS_PER_CALL = 16
+MAX_BOXES = 64
+
+
+class Body(BaseModel):
+    """A request body, strict about its fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+Box = Annotated[list[float], Field(min_length=4, max_length=4, description="x0, y0, x1, y1 in pixels")]
+
+
+class AvatarBody(Body):
+    """A picture of a concept, as a data URL or an https URL."""
+
+    image: str
+    box_xyxy: Box | None = None
+
+
+class ConceptFields(Body):
+    """What a concept says, without its pictures."""
+
+    name: str
+    category: str = ""
+    info: str = ""
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class ConceptBody(ConceptFields):
+    """A new concept."""
+
+    avatars: list[AvatarBody] = Field(min_length=1, max_length=MAX_AVATARS_PER_CALL)
+
+
+class ConceptPatchBody(Body):
+    """Changes to a concept; what is absent stays."""
+
+    name: str | None = None
+    category: str | None = None
+    info: str | None = None
+    metadata: dict[str, str] | None = None
+    avatars: list[AvatarBody] | None = Field(None, min_length=1, max_length=MAX_AVATARS_PER_CALL)
+
+
+class RetrieveBody(Body):
+    """A picture, a text, or both. ``boxes_xyxy``: regions to use instead of the detector's."""
+
+    image: str | None = None
+    text: str = ""
+    boxes_xyxy: list[Box] | None = Field(None, max_length=MAX_BOXES)
+    top_k: int = Field(5, ge=1, le=100)
+
+
+class RapOptions(Body):
+    """What RAP adds to a chat request."""
+
+    retrieval: bool = True
+    top_k: int | None = Field(None, ge=1, le=16, description="at most this many concepts in the prompt")
+    task: Task = "chat"
+
+
+class TextContent(Body):
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(Body):
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImageContent(Body):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class MessageBody(Body):
+    """One message in OpenAI's form."""
+
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[Annotated[TextContent | ImageContent, Field(discriminator="type")]]
+    name: str | None = None
+
+
+class StreamOptions(Body):
+    include_usage: bool = False
+
+
+class ChatBody(Body):
+    """OpenAI's chat completion request, as far as it is served here."""
+
+    model: str
+    messages: list[MessageBody] = Field(min_length=1)
+    user: str = "default"
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = None
+    stop: Annotated[list[str], BeforeValidator(lambda v: [v] if isinstance(v, str) else v or [])] = Field(
+        default_factory=list, max_length=4
+    )
+    n: Literal[1] | None = None
+    rap: RapOptions = Field(default_factory=RapOptions)
+
+
+def concept_json(concept: Concept, lookalikes: Sequence[Lookalike] = ()) -> dict[str, Any]:
+    """A concept as clients see it."""
+    return {
+        "id": concept.id,
+        "object": "concept",
+        "name": concept.name,
+        "category": concept.category,
+        "info": concept.info,
+        "info_generated": concept.info_generated,
+        "metadata": dict(concept.metadata),
+        "version": concept.version,
+        "created_at": concept.created_at // 1_000,
+        "updated_at": concept.updated_at // 1_000,
+        "avatars": [{"id": a.id, "box_xyxy": a.box_xyxy and list(a.box_xyxy)} for a in concept.avatars],
+        "warnings": [
+            {
+                "code": "lookalike",
+                "concept_id": other.concept_id,
+                "name": other.name,
+                "similarity": round(other.similarity, 4),
+            }
+            for other in lookalikes
+        ],
+    }
+
+
+def evidence_json(evidence: Evidence) -> dict[str, Any]:
+    """Why a concept was in the prompt."""
+    return {
+        "concept_id": evidence.concept_id,
+        "name": evidence.name,
+        "box_xyxy": _rounded(evidence.box_xyxy, 1),
+        "similarity": None if evidence.similarity is None else round(evidence.similarity, 4),
+        "confidence": None if evidence.confidence is None else round(evidence.confidence, 4),
+        "avatar_id": evidence.avatar_id,
+        "version": evidence.version,
+        "source": evidence.source,
+    }
+
+
+def region_json(found: RegionCandidates) -> dict[str, Any]:
+    """A region with all its candidates, before any threshold."""
+    return {
+        "box_xyxy": _rounded(found.region.box_xyxy, 1),
+        "label": found.region.label,
+        "score": round(found.region.score, 4),
+        "candidates": [
+            {
+                "concept_id": c.concept_id,
+                "name": c.name,
+                "similarity": round(c.similarity, 4),
+                "confidence": round(c.confidence, 4),
+            }
+            for c in found.candidates
+        ],
+    }
+
+
+def rap_json(retrieval: Retrieval) -> dict[str, Any]:
+    """The ``rap`` field of an answer."""
+    return {
+        "evidence": [evidence_json(e) for e in retrieval.evidence],
+        "degraded": list(retrieval.degraded),
+        "cache": retrieval.cache,
+        "timings_ms": retrieval.timings.milliseconds,
+    }
+
+
+def _rounded(numbers: Sequence[float] | None, digits: int) -> list[float] | None:
+    return None if numbers is None else [round(n, digits) for n in numbers]

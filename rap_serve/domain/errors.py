@@ -1,0 +1,113 @@
+"""Every error a caller can meet.
+
+RapError
+├── InvalidInput          the request can never succeed as it is
+│   ├── InvalidName
+│   ├── InvalidImage
+│   ├── UnsafeImageUrl
+│   └── TooLarge
+├── Unauthorised          no key, or a wrong one
+├── NotFound
+│   ├── ConceptNotFound
+│   └── ModelNotFound
+├── Conflict              the state of the memory forbids it
+│   ├── NameTaken
+│   └── VersionMismatch
+├── Overloaded            try again later: too much is going on
+└── Unavailable           try again later: a part of the system cannot be reached
+
+``code`` is the stable word a client may branch on. One positional message, so that the errors
+survive pickling between processes.
+"""
+
+from typing import ClassVar
+
+
+class RapError(Exception):
+    """Base of all errors; its message is meant for the caller."""
+
+    code: ClassVar[str] = "internal_error"
+
+
+class InvalidInput(RapError):
+    """The request is malformed."""
+
+    code = "invalid_request"
+
+
+class InvalidName(InvalidInput):
+    """A concept name or an owner's id that is not allowed."""
+
+    code = "invalid_name"
+
+
+class InvalidImage(InvalidInput):
+    """Bytes that are not a picture we accept."""
+
+    code = "invalid_image"
+
+
+class UnsafeImageUrl(InvalidInput):
+    """A picture address that the service will not fetch."""
+
+    code = "image_url_not_allowed"
+
+
+class TooLarge(InvalidInput):
+    """A body, picture or text past its limit."""
+
+    code = "too_large"
+
+
+class Unauthorised(RapError):
+    """No API key, or one that opens nothing."""
+
+    code = "invalid_api_key"
+
+
+class NotFound(RapError):
+    """Nothing of the caller's has that address."""
+
+    code = "not_found"
+
+
+class ConceptNotFound(NotFound):
+    """The owner has no such concept."""
+
+    code = "concept_not_found"
+
+
+class ModelNotFound(NotFound):
+    """The service hosts no such model."""
+
+    code = "model_not_found"
+
+
+class Conflict(RapError):
+    """The memory already holds something that forbids the write."""
+
+    code = "conflict"
+
+
+class NameTaken(Conflict):
+    """The owner already has a concept of that name."""
+
+    code = "name_taken"
+
+
+class VersionMismatch(Conflict):
+    """The concept has changed since the caller read it."""
+
+    code = "version_mismatch"
+
+
+class Overloaded(RapError):
+    """A queue is full."""
+
+    code = "overloaded"
+
+
+class Unavailable(RapError):
+    """A backend does not answer."""
+
+    code = "unavailable"

@@ -1,0 +1,60 @@
+"""One owner's concepts as a whole, ready to be searched exactly."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rap_serve.domain.concept import Concept
+from rap_serve.domain.errors import ConceptNotFound
+from rap_serve.domain.match import Matrix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Library:
+    """A snapshot of an owner's concepts.
+
+    ``matrix``: float32, (avatars, dim), the embeddings of all avatars, concept by concept;
+    ``starts``: int64, (concepts,), the first row of each concept. Every concept has an avatar.
+    """
+
+    concepts: tuple[Concept, ...]
+    matrix: Matrix
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, concepts: Sequence[Concept], *, dim: int) -> "Library":
+        """The library of ``concepts``, ordered by id, so oldest first."""
+        ordered = tuple(sorted(concepts, key=lambda c: c.id))
+        vectors = [a.embedding for c in ordered for a in c.avatars]
+        counts = np.array([0, *(len(c.avatars) for c in ordered)], dtype=np.int64)
+        matrix = np.stack(vectors) if vectors else np.zeros((0, dim), np.float32)
+        return cls(ordered, matrix, np.cumsum(counts)[:-1])
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The distinct categories, sorted."""
+        return tuple(sorted({c.category for c in self.concepts if c.category}))
+
+    def similarities(self, queries: Matrix) -> tuple[Matrix, NDArray[np.int64]]:
+        """Cosine of each query's best avatar per concept, and that avatar's place within its concept.
+
+        ``queries``: float32, (n, dim), norm 1. Returns float32 and int64, both (n, concepts).
+        """
+        if not self.concepts:
+            return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+        scores = queries @ self.matrix.T
+        if len(self.concepts) == len(self.matrix):
+            return scores, np.zeros(scores.shape, np.int64)
+        ends = [*self.starts[1:], len(self.matrix)]
+        groups = [scores[:, s:e] for s, e in zip(self.starts, ends, strict=True)]
+        best = np.stack([g.max(axis=1) for g in groups], axis=1)
+        return best, np.stack([g.argmax(axis=1) for g in groups], axis=1)
+
+    def get(self, concept_id: str) -> Concept:
+        """The concept of that id; raises ConceptNotFound."""
+        for concept in self.concepts:
+            if concept.id == concept_id:
+                return concept
+        raise ConceptNotFound(f"There is no concept {concept_id!r} here.")

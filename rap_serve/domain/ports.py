@@ -1,0 +1,160 @@
+"""What the use cases need from the outside, and what they may rely on."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from rap_serve.domain.chat import Delta, Sampling
+from rap_serve.domain.concept import Concept, Owner
+from rap_serve.domain.library import Library
+from rap_serve.domain.match import Matrix
+from rap_serve.domain.prompt import Turn
+from rap_serve.domain.region import BoxXyxy, Pixels, Region, checked_box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded picture, of bounded size.
+
+    ``original_size``: width and height as sent, in whose pixels callers speak of boxes; ``pixels`` may be
+    smaller. ``data``: the same pixels encoded as ``media_type``. ``digest``: sha256 hex of the bytes as sent.
+    """
+
+    pixels: Pixels
+    original_size: tuple[int, int]
+    data: bytes
+    media_type: str
+    digest: str
+
+    @property
+    def scale(self) -> float:
+        """Pixels here per pixel as sent, at most 1."""
+        return float(self.pixels.shape[1] / self.original_size[0])
+
+    def checked_box(self, box: Sequence[float]) -> BoxXyxy:
+        """``box``, in pixels as sent, clipped to the picture; raises InvalidInput where nothing is left."""
+        return checked_box(box, *self.original_size)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What the models see in a picture. ``embeddings``: float32, (regions, dim), L2 norm 1."""
+
+    regions: tuple[Region, ...]
+    embeddings: Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """An avatar near a query. ``similarity``: cosine."""
+
+    concept_id: str
+    avatar_id: str
+    similarity: float
+
+
+class Pictures(Protocol):
+    """Where a reference to a picture becomes the picture."""
+
+    async def load(self, reference: str | bytes) -> Picture:
+        """The picture behind a data URL, an https URL, or in raw bytes.
+
+        Raises InvalidImage, TooLarge or UnsafeImageUrl.
+        """
+
+    async def cropped(self, picture: Picture, box_xyxy: BoxXyxy) -> Picture:
+        """What of ``picture`` lies in a box, in pixels of ``picture.pixels``."""
+
+
+class Detector(Protocol):
+    """Open-vocabulary detection."""
+
+    async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
+        """Regions that show anything of ``vocabulary``, surest first. Raises Overloaded or Unavailable."""
+
+
+class Embedder(Protocol):
+    """Pictures and texts as unit vectors; equal versions give comparable vectors."""
+
+    async def embed(self, pixels: Pixels, boxes_xyxy: Sequence[BoxXyxy]) -> Matrix:
+        """One row a box: float32, (boxes, dim), L2 norm 1. Raises Overloaded or Unavailable."""
+
+
+class Mllm(Protocol):
+    """A multimodal LLM."""
+
+    def stream(
+        self, turns: Sequence[Turn], sampling: Sampling, *, model: str, owner: Owner, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        """The answer as it is made. Closing the generator ends the work.
+
+        Raises InvalidInput where the prompt does not fit, Overloaded or Unavailable.
+        """
+
+
+class BlobStore(Protocol):
+    """Pictures at rest, per owner and by content: the same bytes of one owner are kept once."""
+
+    async def put(self, owner: Owner, digest: str, data: bytes, media_type: str) -> str:
+        """The key of the stored bytes; durable when it returns."""
+
+    async def get(self, owner: Owner, key: str) -> tuple[bytes, str]:
+        """Bytes and media type. Raises NotFound; a key of another owner is not found."""
+
+    async def delete(self, owner: Owner, keys: Sequence[str]) -> None:
+        """Removes what is there of ``keys``."""
+
+
+class ConceptMemory(Protocol):
+    """Where concepts live. No call can see across owners; an acknowledged write is durable."""
+
+    async def library(self, owner: Owner) -> Library:
+        """All of the owner's concepts, every acknowledged write included. Raises Unavailable."""
+
+    async def put(self, concept: Concept, *, expected_version: int | None) -> None:
+        """Stores one whole concept, or nothing of it.
+
+        ``expected_version``: what the stored concept's version must be; None where there must be none.
+        Raises NameTaken, VersionMismatch, ConceptNotFound, Unavailable.
+        """
+
+    async def delete(self, owner: Owner, concept_id: str, *, expected_version: int | None = None) -> Concept:
+        """Removes a concept and returns what it was. None as version: whichever.
+
+        Raises ConceptNotFound, VersionMismatch, Unavailable.
+        """
+
+    async def nearest(self, owner: Owner, queries: Matrix, *, k: int) -> list[list[Neighbour]]:
+        """Up to ``k`` avatars of the owner per row, best first. ``queries``: float32, (n, dim), norm 1."""
+
+    async def ping(self) -> None:
+        """Returns if the memory answers; raises Unavailable."""
+
+
+class Cache(Protocol):
+    """Copies of what is costly to make again. Losing it loses time only.
+
+    A library is kept under the owner's generation, which each write replaces; features depend on nothing
+    that can change and need none. No method raises on an outage but ``writing``.
+    """
+
+    async def generation(self, owner: Owner) -> str | None:
+        """The owner's generation; None while it must not be used (a write is going on, or an outage)."""
+
+    async def library(self, owner: Owner, generation: str) -> Library | None: ...
+
+    async def store_library(self, owner: Owner, generation: str, library: Library) -> None: ...
+
+    async def features(self, owner: Owner, key: str) -> Features | None: ...
+
+    async def store_features(self, owner: Owner, key: str, features: Features) -> None: ...
+
+    def writing(self, owner: Owner) -> AbstractAsyncContextManager[None]:
+        """Around every write to memory: nobody reads or fills a copy from before it, once it has ended.
+
+        Raises Unavailable on entering where that cannot be promised.
+        """
+
+    async def available(self) -> bool:
+        """Whether copies can be kept at all right now."""

@@ -1,0 +1,153 @@
+"""A question about a picture, answered with what the owner has shown the service."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from rap_serve.domain.chat import Delta, Sampling
+from rap_serve.domain.concept import Owner
+from rap_serve.domain.errors import InvalidInput, ModelNotFound, NotFound
+from rap_serve.domain.library import Library
+from rap_serve.domain.match import Evidence
+from rap_serve.domain.ports import BlobStore, Mllm, Picture, Pictures
+from rap_serve.domain.prompt import ConceptBlock, ImagePart, Layout, Part, TextPart, Turn, neutralised
+from rap_serve.services.retrieve import Query, Retrieval, Retrieve
+
+Task: TypeAlias = Literal["chat", "caption", "qa", "recognition"]
+
+DEFAULT_QUESTIONS: dict[Task, str] = {
+    "chat": "What is in this picture?",
+    "caption": "Describe this picture.",
+    "qa": "What is in this picture?",
+    "recognition": "Which of my things is in this picture?",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Message:
+    """One message of a conversation as it came in."""
+
+    role: Literal["user", "assistant", "system"]
+    text: str
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ask:
+    """What is asked. ``retrieval`` off asks the bare model; ``max_evidence`` limits the concepts named."""
+
+    messages: tuple[Message, ...]
+    model: str
+    request_id: str
+    sampling: Sampling = field(default_factory=Sampling)
+    retrieval: bool = True
+    max_evidence: int | None = None
+    task: Task = "chat"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answering:
+    """An answer under way: what it rests on, and its pieces."""
+
+    retrieval: Retrieval
+    deltas: AsyncGenerator[Delta, None]
+
+
+class Answer:
+    """Retrieves for the newest picture and the newest words, builds the prompt, and asks the MLLM."""
+
+    def __init__(
+        self,
+        *,
+        retrieve: Retrieve,
+        mllm: Mllm,
+        blobs: BlobStore,
+        pictures: Pictures,
+        layout: Layout,
+        model: str,
+    ) -> None:
+        self._retrieve = retrieve
+        self._mllm = mllm
+        self._blobs = blobs
+        self._pictures = pictures
+        self._layout = layout
+        self._model = model
+
+    async def __call__(self, owner: Owner, ask: Ask) -> Answering:
+        """Raises ModelNotFound, InvalidInput, Overloaded or Unavailable."""
+        if ask.model != self._model:
+            raise ModelNotFound(f"There is no model {ask.model!r} here; there is {self._model!r}.")
+        place = _shown_place(ask.messages)
+        retrieval = await self._retrieved(owner, ask, place)
+        with retrieval.timings("prompt"):
+            blocks = await self._blocks(owner, retrieval.library, retrieval.evidence)
+        turns = self._turns(ask, place, blocks)
+        deltas = self._mllm.stream(turns, ask.sampling, model=ask.model, owner=owner, request_id=ask.request_id)
+        return Answering(retrieval, deltas)
+
+    async def _retrieved(self, owner: Owner, ask: Ask, place: int) -> Retrieval:
+        if not ask.retrieval:
+            return Retrieval(Library.of([], dim=0))
+        query = Query(picture=ask.messages[place].picture, text=ask.messages[-1].text, max_evidence=ask.max_evidence)
+        return await self._retrieve(owner, query)
+
+    async def _blocks(self, owner: Owner, library: Library, evidence: Sequence[Evidence]) -> tuple[ConceptBlock, ...]:
+        """In the order of the concepts' ids, whatever their similarity, so that prefixes repeat."""
+        ordered = sorted(evidence, key=lambda e: e.concept_id)
+        blocks = await asyncio.gather(*(self._block(owner, library, e) for e in ordered))
+        return tuple(b for b in blocks if b is not None)
+
+    async def _block(self, owner: Owner, library: Library, evidence: Evidence) -> ConceptBlock | None:
+        """None where the concept was deleted since it was retrieved."""
+        concept = library.get(evidence.concept_id)
+        avatar = next(a for a in concept.avatars if a.id == evidence.avatar_id)
+        try:
+            data, _ = await self._blobs.get(owner, avatar.image_key)
+        except NotFound:
+            return None
+        if avatar.box_xyxy is not None:
+            data = (await self._pictures.cropped(await self._pictures.load(data), avatar.box_xyxy)).data
+        return ConceptBlock(concept.name, concept.info, ImagePart(data))
+
+    def _turns(self, ask: Ask, place: int, blocks: tuple[ConceptBlock, ...]) -> tuple[Turn, ...]:
+        turns: list[Turn] = []
+        for index, message in enumerate(ask.messages):
+            text = message.text
+            if index == len(ask.messages) - 1 and not text.strip():
+                text = DEFAULT_QUESTIONS[ask.task]
+            picture = ImagePart(message.picture.data, message.picture.media_type) if message.picture else None
+            turns.append(Turn(message.role, self._parts(message.role, picture, blocks if index == place else (), text)))
+        return tuple(turns)
+
+    def _parts(
+        self, role: str, picture: ImagePart | None, blocks: tuple[ConceptBlock, ...], text: str
+    ) -> tuple[Part, ...]:
+        if role == "user":
+            return self._layout(picture, blocks, text)
+        return (TextPart(neutralised(text)),)
+
+
+def _shown_place(messages: Sequence[Message]) -> int:
+    """Which message the concepts belong to: the last with a picture, otherwise the last."""
+    if not messages or messages[-1].role != "user":
+        raise InvalidInput("The last message must be the user's.")
+    with_picture = [i for i, m in enumerate(messages) if m.picture is not None]
+    return with_picture[-1] if with_picture else len(messages) - 1
+
+
+async def first_then_rest(answering: Answering) -> Answering:
+    """The same answer with its first piece already made, so that what fails early fails before a status is sent."""
+    try:
+        first = await anext(answering.deltas)
+    except StopAsyncIteration:
+        return answering
+
+    async def chained() -> AsyncGenerator[Delta, None]:
+        async with aclosing(answering.deltas) as rest:
+            yield first
+            async for delta in rest:
+                yield delta
+
+    return replace(answering, deltas=chained())

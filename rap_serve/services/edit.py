@@ -1,0 +1,108 @@
+"""Changes to a concept: each makes a whole new version."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from rap_serve.domain.concept import (
+    MAX_AVATARS,
+    Avatar,
+    Concept,
+    Owner,
+    checked_category,
+    checked_info,
+    checked_metadata,
+    checked_name,
+)
+from rap_serve.domain.errors import InvalidInput, NotFound, RapError, VersionMismatch
+from rap_serve.domain.ports import Cache, ConceptMemory
+from rap_serve.services.enrol import AvatarDraft, Enrol
+from rap_serve.services.recall import Recall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ConceptPatch:
+    """What should change; None leaves a field as it is. ``avatars`` replaces all of them."""
+
+    name: str | None = None
+    category: str | None = None
+    info: str | None = None
+    metadata: Mapping[str, str] | None = None
+    avatars: tuple[AvatarDraft, ...] | None = None
+    added_avatars: tuple[AvatarDraft, ...] = ()
+    removed_avatar: str | None = None
+
+
+class Edit:
+    """Edits concepts. An edit is lost to no other: the version that was read must still be the stored one."""
+
+    def __init__(self, *, memory: ConceptMemory, cache: Cache, recall: Recall, enrol: Enrol) -> None:
+        self._memory = memory
+        self._cache = cache
+        self._recall = recall
+        self._enrol = enrol
+
+    async def __call__(
+        self, owner: Owner, concept_id: str, patch: ConceptPatch, *, expected_version: int | None = None
+    ) -> Concept:
+        """The new version. Raises InvalidInput, ConceptNotFound, NameTaken, VersionMismatch, Unavailable."""
+        current = (await self._recall(owner)).get(concept_id)
+        if expected_version is not None and current.version != expected_version:
+            raise VersionMismatch(f"The concept is at version {current.version}, not {expected_version}.")
+        renewed = _renewed(current, patch)
+        kept = _kept(current, patch)
+        made = await self._enrol(owner, _drafts(kept, patch), renewed.category)
+        edited = replace(renewed, avatars=(*kept, *made))
+        try:
+            async with self._cache.writing(owner):
+                await self._memory.put(edited, expected_version=current.version)
+        except RapError:
+            await self._enrol.discard(owner, made)
+            raise
+        await self._enrol.discard(owner, (a for a in current.avatars if a not in kept))
+        return edited
+
+
+class Forget:
+    """Deletes concepts and their pictures."""
+
+    def __init__(self, *, memory: ConceptMemory, cache: Cache, enrol: Enrol) -> None:
+        self._memory = memory
+        self._cache = cache
+        self._enrol = enrol
+
+    async def __call__(self, owner: Owner, concept_id: str, *, expected_version: int | None = None) -> None:
+        """Raises ConceptNotFound, VersionMismatch or Unavailable."""
+        async with self._cache.writing(owner):
+            gone = await self._memory.delete(owner, concept_id, expected_version=expected_version)
+        await self._enrol.discard(owner, gone.avatars)
+
+
+def _renewed(current: Concept, patch: ConceptPatch) -> Concept:
+    """The next version, its avatars as they were."""
+    return replace(
+        current,
+        name=current.name if patch.name is None else checked_name(patch.name),
+        category=current.category if patch.category is None else checked_category(patch.category),
+        info=current.info if patch.info is None else checked_info(patch.info),
+        info_generated=current.info_generated and patch.info is None,
+        metadata=current.metadata if patch.metadata is None else checked_metadata(patch.metadata),
+        version=current.version + 1,
+        updated_at=time.time_ns() // 1_000_000,
+    )
+
+
+def _kept(current: Concept, patch: ConceptPatch) -> tuple[Avatar, ...]:
+    if patch.avatars is not None:
+        return ()
+    kept = tuple(a for a in current.avatars if a.id != patch.removed_avatar)
+    if patch.removed_avatar is not None and len(kept) == len(current.avatars):
+        raise NotFound(f"The concept has no avatar {patch.removed_avatar!r}.")
+    return kept
+
+
+def _drafts(kept: tuple[Avatar, ...], patch: ConceptPatch) -> tuple[AvatarDraft, ...]:
+    drafts = (*(patch.avatars or ()), *patch.added_avatars)
+    if not 1 <= len(kept) + len(drafts) <= MAX_AVATARS:
+        raise InvalidInput(f"A concept has 1 to {MAX_AVATARS} avatars.")
+    return drafts

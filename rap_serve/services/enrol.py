@@ -1,0 +1,80 @@
+"""How a picture becomes an avatar: located, embedded and stored."""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rap_serve.domain.concept import Avatar, Owner, Vector, new_ulid
+from rap_serve.domain.errors import Unavailable
+from rap_serve.domain.ports import BlobStore, Detector, Embedder, Picture
+from rap_serve.domain.region import BoxXyxy, scaled, whole_picture
+
+LEAST_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AvatarDraft:
+    """A picture that shows a concept. ``box_xyxy``: where, in pixels as sent; None where nobody said.
+
+    Raises InvalidInput for a box outside of the picture.
+    """
+
+    picture: Picture
+    box_xyxy: BoxXyxy | None = None
+
+    def __post_init__(self) -> None:
+        if self.box_xyxy is not None:
+            self.picture.checked_box(self.box_xyxy)
+
+    @property
+    def box_on_pixels(self) -> BoxXyxy | None:
+        """The box in pixels of ``picture.pixels``, clipped to them."""
+        if self.box_xyxy is None:
+            return None
+        return scaled(self.picture.checked_box(self.box_xyxy), self.picture.scale)
+
+
+class Enrol:
+    """Makes avatars. Where no box is given, the detector says where the thing is."""
+
+    def __init__(self, *, detector: Detector, embedder: Embedder, blobs: BlobStore, fallback: tuple[str, ...]) -> None:
+        self._detector = detector
+        self._embedder = embedder
+        self._blobs = blobs
+        self._fallback = fallback
+
+    async def __call__(self, owner: Owner, drafts: Sequence[AvatarDraft], category: str) -> tuple[Avatar, ...]:
+        """The avatars, their pictures durable; pictures are stored only once all are embedded."""
+        embedded = await asyncio.gather(*(self._embedded(d, category) for d in drafts))
+        return tuple(await asyncio.gather(*(self._stored(owner, d, *e) for d, e in zip(drafts, embedded, strict=True))))
+
+    async def discard(self, owner: Owner, avatars: Iterable[Avatar]) -> None:
+        """Deletes the pictures of avatars that no concept holds any more."""
+        await self._blobs.delete(owner, [a.image_key for a in avatars])
+
+    async def _embedded(self, draft: AvatarDraft, category: str) -> tuple[BoxXyxy | None, Vector]:
+        pixels = draft.picture.pixels
+        box = draft.box_on_pixels or await self._located(draft.picture, category)
+        rows = await self._embedder.embed(pixels, [box or whole_picture(pixels).box_xyxy])
+        return box, rows[0]
+
+    async def _stored(self, owner: Owner, draft: AvatarDraft, box: BoxXyxy | None, embedding: Vector) -> Avatar:
+        avatar_id = new_ulid()
+        own_digest = hashlib.sha256(f"{avatar_id}:{draft.picture.digest}".encode()).hexdigest()
+        key = await self._blobs.put(owner, own_digest, draft.picture.data, draft.picture.media_type)
+        return Avatar(id=avatar_id, image_key=key, box_xyxy=box, embedding=embedding)
+
+    async def _located(self, picture: Picture, category: str) -> BoxXyxy | None:
+        """The surest region of the category, if it is more than a speck of the picture."""
+        vocabulary = (category, *self._fallback) if category else self._fallback
+        try:
+            regions = await self._detector.detect(picture.pixels, vocabulary)
+        except Unavailable:
+            return None
+        height, width = picture.pixels.shape[:2]
+        for region in regions:
+            x0, y0, x1, y1 = region.box_xyxy
+            if (x1 - x0) * (y1 - y0) >= LEAST_SHARE * width * height:
+                return region.box_xyxy
+        return None

@@ -1,0 +1,196 @@
+"""All that an operator can set: a profile file, then the environment (``RAP_<GROUP>__<FIELD>``).
+
+Read once, at the composition root, and handed down in parts.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from rap_serve.domain.errors import InvalidInput
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+PROFILES = PROJECT_ROOT / "deployments" / "profiles"
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ServeSettings(_Group):
+    """How one deployment is run by Ray Serve."""
+
+    min_replicas: int = Field(1, ge=0)
+    max_replicas: int = Field(1, ge=1)
+    num_cpus: float = 0.1
+    num_gpus: float = 0.0
+    max_ongoing_requests: int = Field(32, ge=1)
+    max_queued_requests: int = Field(256, ge=-1)
+    target_ongoing_requests: float = Field(8.0, gt=0)
+    health_check_period_seconds: float = 5.0
+    health_check_timeout_seconds: float = 30.0
+    graceful_shutdown_seconds: float = 8.0
+
+
+class BatchSettings(_Group):
+    """How single calls are gathered into one forward pass."""
+
+    max_size: int = Field(8, ge=1)
+    wait_seconds: float = Field(0.003, ge=0)
+
+
+class AuthSettings(_Group):
+    """API keys, ``{tenant: key}``."""
+
+    keys: dict[str, SecretStr] = Field(default_factory=dict)
+
+
+class MilvusSettings(_Group):
+    """The concept memory. ``embedded``: the service runs a Milvus Lite server of its own at ``uri``."""
+
+    uri: str = "http://127.0.0.1:19530"
+    token: SecretStr = SecretStr("")
+    embedded: bool = True
+    timeout_seconds: float = 10.0
+
+
+class RedisSettings(_Group):
+    """The shared cache; without a URL each gateway keeps its own."""
+
+    url: SecretStr | None = None
+    timeout_seconds: float = 0.05
+
+
+class BlobSettings(_Group):
+    """Where pictures are kept: a directory, or any URL that fsspec understands."""
+
+    url: str = ".rap/blobs"
+
+
+class DetectorSettings(_Group):
+    """``text_encoder``: folder or open_clip name of the text tower whose features the weights expect."""
+
+    weights: str
+    text_encoder: str
+    text_encoder_pretrained: str | None = None
+    image_size: int = 320
+    confidence: float = 0.1
+    max_regions: int = 12
+    iou: float = 0.6
+    fallback_vocabulary: tuple[str, ...] = ("object",)
+    device: str = "cpu"
+    threads: int | None = None
+    batch: BatchSettings = BatchSettings()
+    serve: ServeSettings = ServeSettings()
+
+
+class EmbedderSettings(_Group):
+    """``model``: a folder in open_clip's layout, or an architecture name with ``pretrained``.
+
+    ``calibration``: a file of measured similarities; a folder brings its own.
+    """
+
+    model: str
+    pretrained: str | None = None
+    calibration: str | None = None
+    precision: str = "fp32"
+    device: str = "cpu"
+    threads: int | None = None
+    batch: BatchSettings = BatchSettings(max_size=32)
+    serve: ServeSettings = ServeSettings()
+
+
+class MllmSettings(_Group):
+    """The model that answers, as vLLM and ``ray.serve.llm`` take it."""
+
+    model_id: str
+    source: str
+    prompt_layout: Literal["rap", "chat"] = "rap"
+    max_tokens: int = 256
+    accelerator_type: str | None = None
+    engine: dict[str, Any] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)
+    serve: ServeSettings = ServeSettings(num_cpus=1)
+
+
+class RetrievalSettings(_Group):
+    """What it takes to be named; see ``rap_serve.domain.match.AuthorisationPolicy``."""
+
+    false_accept_rate: float = Field(0.01, gt=0, lt=1)
+    margin: float = 0.0
+    max_evidence: int = Field(4, ge=1)
+    lookalike_confidence: float = 0.9
+
+
+class LimitSettings(_Group):
+    """What a request may cost before it is refused."""
+
+    body_bytes: int = 16_000_000
+    picture_bytes: int = 10_000_000
+    picture_pixels: int = 50_000_000
+    picture_side_px: int = 1_280
+    messages: int = 64
+    text_characters: int = 16_000
+    fetch_seconds: float = 5.0
+
+
+class IngressSettings(_Group):
+    """The gateway. ``metrics_url``: where Ray exports its metrics on this node."""
+
+    metrics_url: str | None = None
+    cache_bytes: int = 256_000_000
+    deadline_seconds: float = 60.0
+    serve: ServeSettings = ServeSettings(max_ongoing_requests=256, max_queued_requests=1024)
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one cluster."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RAP_", env_nested_delimiter="__", frozen=True, extra="forbid", protected_namespaces=()
+    )
+
+    auth: AuthSettings = AuthSettings()
+    milvus: MilvusSettings = MilvusSettings()
+    redis: RedisSettings = RedisSettings()
+    blobs: BlobSettings = BlobSettings()
+    detector: DetectorSettings
+    embedder: EmbedderSettings
+    mllm: MllmSettings
+    retrieval: RetrievalSettings = RetrievalSettings()
+    limits: LimitSettings = LimitSettings()
+    ingress: IngressSettings = IngressSettings()
+
+    @classmethod
+    def load(cls, profile: str) -> "Settings":
+        """The settings of ``profile``: a name under ``deployments/profiles`` or the path of a file.
+
+        Raises InvalidInput where there is no such profile.
+        """
+        path = Path(profile) if profile.endswith((".yaml", ".yml")) else PROFILES / f"{profile}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml")))
+            raise InvalidInput(f"There is no profile {profile!r}; known: {known}, or the path of a YAML file.")
+
+        return cls(**(yaml.safe_load(path.read_text()) or {}))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the profile, field by field."""
+        return env_settings, init_settings
+
+
+def model_path(location: str) -> str:
+    """``location`` as an absolute path where it is a file or folder of the project, unchanged otherwise."""
+    path = PROJECT_ROOT / location
+    return str(path) if path.exists() else location
