@@ -21,7 +21,8 @@ from rap_serve.domain.ports import Picture
 from rap_serve.domain.region import BoxXyxy
 from rap_serve.settings import LimitSettings
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "MPO")
+_FORMATS = ("JPEG", "PNG", "WEBP")
+_PHONE_JPEG = "MPO"  # a JPEG with a second view or a depth map behind it; the first is the picture
 _JPEG_QUALITY = 90
 _ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4 A: from 5 on, rows and columns are swapped
 _FIRST_TURNED = 5
@@ -40,9 +41,7 @@ class PictureLoader:
         if not data:
             raise InvalidImage("The picture is empty: it has no bytes.")
         if len(data) > self._limits.picture_bytes:
-            raise TooLarge(
-                f"A picture is at most {self._limits.picture_bytes:,} bytes; this one has {len(data):,}."
-            )
+            raise TooLarge(f"A picture is at most {self._limits.picture_bytes:,} bytes; this one has {len(data):,}.")
         return await asyncio.to_thread(self._decoded, data)
 
     async def cropped(self, picture: Picture, box_xyxy: BoxXyxy) -> Picture:
@@ -65,7 +64,9 @@ class PictureLoader:
                 full_size = image.size
                 image.draft("RGB", (self._limits.picture_side_px,) * 2)
                 image.load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except Image.DecompressionBombError as error:
+            raise TooLarge(f"A picture is at most {self._limits.picture_pixels:,} pixels.") from error
+        except (OSError, SyntaxError, ValueError) as error:
             raise InvalidImage(_NOT_A_PICTURE) from error
         rgb = _rgb(ImageOps.exif_transpose(image))
         turned = image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
@@ -79,7 +80,7 @@ class PictureLoader:
             raise TooLarge(
                 f"A picture is at most {self._limits.picture_pixels:,} pixels; this one is {width} x {height}."
             )
-        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        if getattr(image, "n_frames", 1) > 1 and image.format != _PHONE_JPEG:
             raise InvalidImage("This picture is animated: send a still one.")
 
 

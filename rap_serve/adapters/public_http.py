@@ -19,21 +19,26 @@ async def fetch_public(url: str, *, limit_bytes: int, timeout_seconds: float) ->
     that was checked, so that a name cannot change its mind in between. Redirects are not followed. Raises
     UnsafeImageUrl, TooLarge, or InvalidImage where nothing can be fetched.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.password:
-        raise UnsafeImageUrl("A picture is given as a data URL or as an https URL without credentials.")
-    try:
-        port = parts.port or _HTTPS_PORT
-    except ValueError as error:
-        raise UnsafeImageUrl("The port of the picture's URL is not a number.") from error
-    if port != _HTTPS_PORT:
-        raise UnsafeImageUrl("Pictures are fetched from port 443 only.")
+    host = _checked_host(url)
     try:
         async with asyncio.timeout(timeout_seconds):
-            address = await _public_address(parts.hostname)
-            return await _fetch(url, parts.hostname, address, limit_bytes, timeout_seconds)
+            address = await _public_address(host)
+            return await _fetch(url, host, address, limit_bytes, timeout_seconds)
     except (TimeoutError, httpx.HTTPError, httpx.InvalidURL) as error:
         raise InvalidImage("The picture's URL could not be fetched in time.") from error
+
+
+def _checked_host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _HTTPS_PORT
+    except ValueError as error:
+        raise UnsafeImageUrl("The picture's URL cannot be read.") from error
+    if parts.scheme != "https" or not parts.hostname or parts.username or parts.password:
+        raise UnsafeImageUrl("A picture is given as a data URL or as an https URL without credentials.")
+    if port != _HTTPS_PORT:
+        raise UnsafeImageUrl("Pictures are fetched from port 443 only.")
+    return parts.hostname
 
 
 async def _public_address(host: str) -> str:

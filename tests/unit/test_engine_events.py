@@ -1,0 +1,45 @@
+"""vLLM's events as pieces of an answer."""
+
+import json
+
+import pytest
+
+from rap_serve.adapters.vllm import chat_request, deltas
+from rap_serve.domain.chat import Delta, Sampling, Usage
+from rap_serve.domain.errors import InvalidInput, Overloaded, Unavailable
+from rap_serve.domain.prompt import ImagePart, TextPart, Turn
+
+
+def event(**payload: object) -> str:
+    """One server-sent event."""
+    return f"data: {json.dumps(payload)}\n\n"
+
+
+def test_an_answer_is_text_then_reason_then_usage() -> None:
+    """Several events may come as one string."""
+    first = event(choices=[{"delta": {"role": "assistant", "content": ""}}]) + event(
+        choices=[{"delta": {"content": "Bo"}}]
+    )
+    last = event(choices=[{"delta": {"content": "."}, "finish_reason": "length"}])
+    usage = event(choices=[], usage={"prompt_tokens": 7, "completion_tokens": 2})
+    assert list(deltas([first, last, usage, "data: [DONE]\n\n"])) == [
+        Delta("Bo"),
+        Delta(".", finish_reason="length"),
+        Delta(usage=Usage(7, 2)),
+    ]
+
+
+@pytest.mark.parametrize(("code", "kind"), [(400, InvalidInput), (429, Overloaded), (500, Unavailable)])
+def test_an_error_of_the_engine_keeps_its_meaning(code: int, kind: type[Exception]) -> None:
+    """A prompt that does not fit is the caller's to mend, a dead engine is not."""
+    with pytest.raises(kind):
+        list(deltas([event(error={"message": "m", "code": code})]))
+
+
+def test_pictures_stay_where_they_are_between_the_texts() -> None:
+    """The engine gets parts in the prompt's order."""
+    turn = Turn("user", (ImagePart(b"p", "image/png"), TextPart("\nWhat?")))
+    request = chat_request([turn], Sampling(seed=1), model="m", cache_salt="s")
+    content = request["messages"][0]["content"]
+    assert content[0]["image_url"]["url"] == "data:image/png;base64,cA=="
+    assert content[1] == {"type": "text", "text": "\nWhat?"}

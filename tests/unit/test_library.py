@@ -1,0 +1,80 @@
+"""Searching one owner's concepts, and finding them by name."""
+
+import numpy as np
+import pytest
+
+from rap_serve.domain.concept import Avatar, Concept, Owner, new_ulid
+from rap_serve.domain.errors import ConceptNotFound
+from rap_serve.domain.library import Library
+from rap_serve.domain.mention import mentioned
+
+OWNER = Owner("acme", "ann")
+
+
+def concept(name: str, *vectors: list[float], category: str = "") -> Concept:
+    """A concept with an avatar for each vector."""
+    avatars = tuple(
+        Avatar(id=new_ulid(), image_key="k", box_xyxy=None, embedding=np.array(v, np.float32)) for v in vectors
+    )
+    return Concept(
+        id=new_ulid(),
+        owner=OWNER,
+        name=name,
+        category=category,
+        info="",
+        version=1,
+        created_at=0,
+        updated_at=0,
+        avatars=avatars,
+    )
+
+
+def test_each_concept_counts_with_its_best_avatar() -> None:
+    """Several avatars of one concept give one column."""
+    concepts = [concept("a", [1, 0], [0, 1]), concept("b", [0.6, 0.8])]
+    library = Library.of(concepts, dim=2)
+    best, place = library.similarities(np.array([[0, 1], [1, 0]], np.float32))
+    by_name = [c.name for c in library.concepts]
+    a, b = by_name.index("a"), by_name.index("b")
+    np.testing.assert_allclose(best[:, a], [1, 1])
+    np.testing.assert_allclose(best[:, b], [0.8, 0.6], rtol=1e-6)
+    assert place[:, a].tolist() == [1, 0]
+
+
+def test_an_empty_library_has_no_columns() -> None:
+    """Searching nothing finds nothing."""
+    best, _ = Library.of([], dim=3).similarities(np.zeros((2, 3), np.float32))
+    assert best.shape == (2, 0)
+
+
+def test_categories_are_the_detectors_vocabulary() -> None:
+    """Each once, sorted, without the empty one."""
+    library = Library.of(
+        [concept("a", [1], category="mug"), concept("b", [1], category="dog"), concept("c", [1])], dim=1
+    )
+    assert library.categories == ("dog", "mug")
+
+
+def test_an_unknown_id_is_not_found() -> None:
+    """Another owner's id is unknown too."""
+    with pytest.raises(ConceptNotFound):
+        Library.of([], dim=1).get("01")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Is <bo> here?", ["bo"]),
+        ("where is BO", ["bo"]),
+        ("the robot and the bowl", []),
+        ("hat-bear or bear?", ["hat-bear", "bear"]),
+        ("<hat-bear>", ["hat-bear"]),
+        ("bo, bear and bo", ["bo", "bear"]),
+        ("Mr. Fluff sleeps", ["Mr. Fluff"]),
+        ("", []),
+    ],
+)
+def test_names_are_found_as_whole_words(text: str, names: list[str]) -> None:
+    """In order of appearance, each once, the longest at a place."""
+    concepts = [concept(n, [1]) for n in ("bo", "bear", "hat-bear", "Mr. Fluff")]
+    assert [concepts[i].name for i in mentioned(text, concepts)] == names
