@@ -3,6 +3,7 @@
 import asyncio
 
 from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder
+import numpy as np
 from ray import serve
 
 from rap_serve.domain.match import Matrix
@@ -35,4 +36,5 @@ class EmbedderDeployment:
 
     @serve.batch
     async def _batched(self, crops: list[Crops]) -> list[Matrix]:
-        return await asyncio.to_thread(self._embedder.forward_each, crops)
+        rows = await asyncio.to_thread(self._embedder.forward, Crops.joined(crops))
+        return np.split(rows, np.cumsum([len(c) for c in crops])[:-1])

@@ -60,13 +60,11 @@ class LocalService:
         self._stopping.set()
 
     def _start(self) -> None:
-        key = api_key(self._home)
         metrics_port = free_port()
         os.environ["RAP_HOME"] = str(self._home)
-        os.environ.setdefault("RAP_AUTH__KEYS", json.dumps({TENANT: key}))
         os.environ.setdefault("RAP_BLOBS__URL", str(self._home / "blobs"))
         os.environ["RAP_INGRESS__METRICS_URL"] = f"http://127.0.0.1:{metrics_port}/metrics"
-        settings = Settings.load(self._profile)
+        settings = with_tenant(Settings.load(self._profile), api_key(self._home))
         if settings.milvus.embedded:
             with self._status.step("memory"):
                 settings = self._with_embedded_memory(settings)
@@ -76,7 +74,7 @@ class LocalService:
             start_ray(metrics_port)
             serve.start(http_options=HTTPOptions(host="127.0.0.1", port=self._port))
         self._deploy(settings)
-        self._announce(key)
+        self._announce(settings.auth.keys[TENANT].get_secret_value())
 
     def _with_embedded_memory(self, settings: Settings) -> Settings:
         port = free_port()
@@ -134,6 +132,12 @@ def start_ray(metrics_port: int) -> None:
         _node_ip_address="127.0.0.1",
         _metrics_export_port=metrics_port,
     )
+
+
+def with_tenant(settings: Settings, key: str) -> Settings:
+    """``settings`` with a first tenant, unless they name its key themselves."""
+    keys = {TENANT: SecretStr(key), **settings.auth.keys}
+    return settings.model_copy(update={"auth": AuthSettings(keys=keys)})
 
 
 def api_key(home: Path) -> str:

@@ -26,17 +26,15 @@ class MllmServer(LLMServer):
         events = await self.chat(ChatCompletionRequest(**fields, request_id=request_id))
         async with aclosing(events):
             async for batch in events:
-                if isinstance(batch, ErrorResponse):
-                    raise vllm.engine_error(int(batch.error.code or 500), batch.error.message)
-                for delta in vllm.deltas(_texts(batch)):
+                for delta in vllm.deltas(map(_text, batch)):
                     yield delta
 
 
-def _texts(batch: list[str | ErrorResponse]) -> list[str]:
-    for event in batch:
-        if isinstance(event, ErrorResponse):
-            raise vllm.engine_error(int(event.error.code or 500), event.error.message)
-    return [str(event) for event in batch]
+def _text(event: str | ErrorResponse) -> str:
+    """A server-sent event; what the engine gives instead of one is raised."""
+    if isinstance(event, str):
+        return event
+    raise vllm.engine_error(int(event.error.code or 500), event.error.message)
 
 
 def build_mllm(settings: MllmSettings) -> Application:

@@ -1,0 +1,1 @@
+"""Load and endurance from outside, over HTTP, against a running service."""

@@ -1,0 +1,22 @@
+"""The processes behind a home directory."""
+
+from pathlib import Path
+
+import psutil
+
+
+def service_processes(home: Path) -> list[psutil.Process]:
+    """Every process that was started for ``home``, whoever its parent is."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("RAP_HOME") == str(home.resolve()):
+                found.append(process)
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def open_files(home: Path) -> int:
+    """File descriptors of all of them together."""
+    return sum(p.num_fds() for p in service_processes(home) if p.is_running())
