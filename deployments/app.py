@@ -1,6 +1,7 @@
 """The composition root: settings in, application graph out."""
 
-from ray.serve import Application
+from ray import serve
+from ray.serve import Application, Deployment
 
 from deployments.detector import DetectorDeployment
 from deployments.embedder import EmbedderDeployment
@@ -8,7 +9,7 @@ from deployments.ingress import IngressDeployment
 from deployments.mllm import build_mllm
 from deployments.options import serve_options
 from rap_serve.domain.errors import InvalidInput
-from rap_serve.settings import Settings
+from rap_serve.settings import ServeSettings, Settings
 
 
 def build(settings: Settings) -> Application:
@@ -18,7 +19,11 @@ def build(settings: Settings) -> Application:
     """
     if settings.ingress.serve.max_replicas > 1 and settings.redis.url is None:
         raise InvalidInput("Several gateways need redis.url: without it each would cache what others change.")
-    detector = DetectorDeployment.options(**serve_options(settings.detector.serve)).bind(settings.detector)
-    embedder = EmbedderDeployment.options(**serve_options(settings.embedder.serve)).bind(settings.embedder)
-    ingress = IngressDeployment.options(**serve_options(settings.ingress.serve))
-    return ingress.bind(settings, detector, embedder, build_mllm(settings.mllm))
+    detector = _deployment(DetectorDeployment, settings.detector.serve).bind(settings.detector)
+    embedder = _deployment(EmbedderDeployment, settings.embedder.serve).bind(settings.embedder)
+    gateway = _deployment(IngressDeployment, settings.ingress.serve)
+    return gateway.bind(settings, detector, embedder, build_mllm(settings.mllm))
+
+
+def _deployment(shell: type, settings: ServeSettings) -> Deployment:
+    return serve.deployment(shell, name=shell.__name__, **serve_options(settings))

@@ -2,15 +2,14 @@
 
 import asyncio
 
-from rap_serve.adapters.open_clip import OpenClipEmbedder
 from ray import serve
 
+from rap_serve.adapters.open_clip import OpenClipEmbedder
 from rap_serve.adapters.yolo_world import Prepared, YoloWorldDetector
 from rap_serve.domain.region import Pixels, Region
 from rap_serve.settings import DetectorSettings, model_path
 
 
-@serve.deployment
 class DetectorDeployment:
     """Batches pictures of many owners, each with its own vocabulary."""
 
@@ -36,12 +35,16 @@ class DetectorDeployment:
     async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
         """Regions of one picture, surest first."""
         prepared = await asyncio.to_thread(self._detector.preprocess, pixels, vocabulary)
-        return await self._batched(prepared)
+        regions: tuple[Region, ...] = await self._batched(prepared)
+        return regions
 
     async def version(self) -> str:
         """Names weights whose results may be compared."""
         return self._detector.version
 
-    @serve.batch
+    async def check_health(self) -> None:
+        """Asked by Ray Serve and by the gateway: answering at all is the answer."""
+
+    @serve.batch  # type: ignore[untyped-decorator]
     async def _batched(self, prepared: list[Prepared]) -> list[tuple[Region, ...]]:
         return await asyncio.to_thread(self._detector.forward, prepared)

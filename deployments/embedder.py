@@ -2,16 +2,15 @@
 
 import asyncio
 
-from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder
 import numpy as np
 from ray import serve
 
+from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.region import BoxXyxy, Pixels
 from rap_serve.settings import EmbedderSettings, model_path
 
 
-@serve.deployment
 class EmbedderDeployment:
     """Batches the crops of many requests into one forward pass."""
 
@@ -28,13 +27,18 @@ class EmbedderDeployment:
 
     async def embed(self, pixels: Pixels, boxes_xyxy: tuple[BoxXyxy, ...]) -> Matrix:
         """One row a box: float32, (boxes, dim), L2 norm 1."""
-        return await self._batched(await asyncio.to_thread(self._embedder.preprocess, pixels, boxes_xyxy))
+        crops = await asyncio.to_thread(self._embedder.preprocess, pixels, boxes_xyxy)
+        rows: Matrix = await self._batched(crops)
+        return rows
 
     async def version_and_dim(self) -> tuple[str, int]:
         """Names weights whose vectors may be compared, and the vectors' length."""
         return self._embedder.version, self._embedder.dim
 
-    @serve.batch
+    async def check_health(self) -> None:
+        """Asked by Ray Serve and by the gateway: answering at all is the answer."""
+
+    @serve.batch  # type: ignore[untyped-decorator]
     async def _batched(self, crops: list[Crops]) -> list[Matrix]:
         rows = await asyncio.to_thread(self._embedder.forward, Crops.joined(crops))
         return np.split(rows, np.cumsum([len(c) for c in crops])[:-1])

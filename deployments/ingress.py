@@ -1,19 +1,20 @@
 """The gateway: one FastAPI application over the use cases, built inside the replica."""
 
+import asyncio
 import hashlib
 import hmac
 
 from fastapi import FastAPI
-from rap_serve.adapters.blob_store import FsspecBlobStore
-from rap_serve.adapters.local_cache import LocalCache
-from rap_serve.adapters.milvus import MilvusMemory
-from rap_serve.adapters.redis_cache import RedisCache
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from rap_serve.adapters.blob_store import FsspecBlobStore
 from rap_serve.adapters.calibration import load_calibration
+from rap_serve.adapters.local_cache import LocalCache
+from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.pictures import PictureLoader
-from rap_serve.adapters.ray_handle import RayDetector, RayEmbedder, RayMllm
+from rap_serve.adapters.ray_handle import RayDetector, RayEmbedder, RayMllm, ping
+from rap_serve.adapters.redis_cache import RedisCache
 from rap_serve.api.app import create_app
 from rap_serve.api.deps import UseCases
 from rap_serve.domain.match import AuthorisationPolicy
@@ -33,7 +34,6 @@ from rap_serve.services.retrieve import Retrieve
 from rap_serve.settings import Settings, model_path
 
 
-@serve.deployment
 @serve.ingress()
 class IngressDeployment:
     """Holds the handles of the models; everything else it needs is in the settings."""
@@ -73,6 +73,10 @@ class IngressDeployment:
         pictures = PictureLoader(settings.limits)
         calibration = load_calibration(model_path(settings.embedder.calibration or settings.embedder.model))
         recall = Recall(memory, cache)
+
+        async def check_ready() -> None:
+            await asyncio.gather(memory.ping(), ping(self._detector, self._embedder, self._mllm))
+
         fallback = settings.detector.fallback_vocabulary
         enrol = Enrol(detector=detector, embedder=embedder, blobs=blobs, fallback=fallback)
         retrieve = Retrieve(
@@ -90,7 +94,7 @@ class IngressDeployment:
         return UseCases(
             authenticate=Authenticate({t: k.get_secret_value() for t, k in settings.auth.keys.items()}),
             pictures=pictures,
-            memory=memory,
+            check_ready=check_ready,
             recall=recall,
             remember=Remember(
                 memory=memory,

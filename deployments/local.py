@@ -15,13 +15,15 @@ from pathlib import Path
 from types import FrameType
 
 import ray
-from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
+from pydantic import SecretStr
 from ray import serve
 from ray.serve.config import HTTPOptions
 
 from deployments.app import build
 from deployments.status import Status
-from rap_serve.settings import PROJECT_ROOT, Settings
+from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
+from rap_serve.cli.process import MARK
+from rap_serve.settings import PROJECT_ROOT, AuthSettings, Settings
 
 APPLICATION = "rap"
 TENANT = "default"
@@ -43,8 +45,7 @@ class LocalService:
 
     def run(self) -> int:
         """Serves until told to stop; the exit status."""
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
+        self._listen()
         try:
             self._start()
             self._watch()
@@ -56,12 +57,17 @@ class LocalService:
         self._status.stopped()
         return 0
 
+    def _listen(self) -> None:
+        """Takes the signals that end the service; Ray sets handlers of its own when it starts."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         self._stopping.set()
 
     def _start(self) -> None:
         metrics_port = free_port()
-        os.environ["RAP_HOME"] = str(self._home)
+        os.environ[MARK] = str(self._home)
         os.environ.setdefault("RAP_BLOBS__URL", str(self._home / "blobs"))
         os.environ["RAP_INGRESS__METRICS_URL"] = f"http://127.0.0.1:{metrics_port}/metrics"
         settings = with_tenant(Settings.load(self._profile), api_key(self._home))
@@ -72,6 +78,7 @@ class LocalService:
             self._status.done("memory", settings.milvus.uri)
         with self._status.step("ray"):
             start_ray(metrics_port)
+            self._listen()
             serve.start(http_options=HTTPOptions(host="127.0.0.1", port=self._port))
         self._deploy(settings)
         self._announce(settings.auth.keys[TENANT].get_secret_value())
@@ -120,8 +127,10 @@ class LocalService:
 
 
 def start_ray(metrics_port: int) -> None:
-    """A Ray of our own, reachable from this machine only."""
+    """A Ray of our own. Its ports may be seen by others on the network, so they ask for a token."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     ray.init(
         address="local",
         num_cpus=LOGICAL_CPUS,
@@ -129,7 +138,6 @@ def start_ray(metrics_port: int) -> None:
         include_dashboard=False,
         log_to_driver=False,
         runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT)}},
-        _node_ip_address="127.0.0.1",
         _metrics_export_port=metrics_port,
     )
 

@@ -15,7 +15,7 @@ from rap_serve.domain.prompt import Turn
 from rap_serve.settings import MllmSettings, model_path
 
 
-class MllmServer(LLMServer):
+class MllmServer(LLMServer):  # type: ignore[misc]
     """Takes our turns and gives our deltas, so that callers need neither vLLM nor base64."""
 
     async def answer(

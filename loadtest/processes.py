@@ -4,13 +4,15 @@ from pathlib import Path
 
 import psutil
 
+from rap_serve.cli.process import MARK
+
 
 def service_processes(home: Path) -> list[psutil.Process]:
     """Every process that was started for ``home``, whoever its parent is."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("RAP_HOME") == str(home.resolve()):
+            if process.environ().get(MARK) == str(home.resolve()):
                 found.append(process)
         except (psutil.AccessDenied, psutil.NoSuchProcess):
             continue

@@ -96,7 +96,7 @@ class EmbedderSettings(_Group):
     model: str
     pretrained: str | None = None
     calibration: str | None = None
-    precision: str = "fp32"
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     device: str = "cpu"
     threads: int | None = None
     batch: BatchSettings = BatchSettings(max_size=32)

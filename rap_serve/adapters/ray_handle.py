@@ -23,6 +23,7 @@ from rap_serve.domain.region import BoxXyxy, Pixels, Region
 _T = TypeVar("_T")
 
 ATTEMPTS = 3
+PING_SECONDS = 5.0
 RETRY_SECONDS = 0.2
 
 
@@ -64,9 +65,7 @@ class RayMllm:
     ) -> AsyncGenerator[Delta, None]:
         """See the port. Once a piece is out there is no other attempt."""
         salt = hmac.new(self._secret, owner.scope.encode(), hashlib.sha256).hexdigest()
-        call = self._handle.answer.remote(
-            tuple(turns), sampling, model=model, cache_salt=salt, request_id=request_id
-        )
+        call = self._handle.answer.remote(tuple(turns), sampling, model=model, cache_salt=salt, request_id=request_id)
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 async for delta in call:
@@ -101,3 +100,12 @@ def translated(error: Exception) -> RapError:
     if isinstance(error, BackPressureError):
         return Overloaded("Too many requests are waiting; try again in a moment.")
     return Unavailable("A model is not available right now; try again in a moment.")
+
+
+async def ping(*handles: DeploymentHandle) -> None:
+    """Returns if a replica of each answers that it is healthy; raises Unavailable."""
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            await asyncio.gather(*(h.options(method_name="check_health", stream=False).remote() for h in handles))
+    except (RayError, RayServeException, TimeoutError) as error:
+        raise translated(error) from error

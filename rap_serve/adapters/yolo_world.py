@@ -29,6 +29,9 @@ TEMPLATE = "{}"
 PAD_GREY = 114
 """What surrounds a picture that is not square; the value YOLO networks are trained with."""
 
+GENERIC_WORDS = frozenset({"object", "thing", "item"})
+"""Words that are true of everything: they find things, and label them only where no other word is sure."""
+
 CANDIDATES = 300
 """Boxes that enter the suppression of duplicates, surest first."""
 
@@ -133,8 +136,9 @@ class YoloWorldDetector:
     def forward(self, batch: Sequence[Prepared]) -> list[tuple[Region, ...]]:
         """The regions of each picture, surest first, in pixels of that picture and inside it.
 
-        A picture's regions do not depend on what else is in the batch: a short vocabulary is padded with
-        its own words, which leaves the maxima of the network's attention over words as they are.
+        A picture's regions do not depend on what else is in the batch, but for the last bits of a float
+        (kernels differ with shapes): a short vocabulary is padded with its own words, which leaves the
+        maxima of the network's attention over words as they are.
         """
         if not batch:
             return []
@@ -161,11 +165,18 @@ class YoloWorldDetector:
         return tuple(
             Region(
                 (float(boxes[i, 0]), float(boxes[i, 1]), float(boxes[i, 2]), float(boxes[i, 3])),
-                item.vocabulary[int(scores[:, order[i]].argmax())],
+                self._label(item.vocabulary, scores[:, order[i]]),
                 float(best[order[i]]),
             )
             for i in keep
         )
+
+    def _label(self, vocabulary: tuple[str, ...], scores: Floats) -> str:
+        """The surest word, a generic one only where no other reaches the confidence."""
+        return max(
+            zip(vocabulary, scores.tolist(), strict=True),
+            key=lambda pair: (pair[0] not in GENERIC_WORDS and pair[1] >= self._confidence, pair[1]),
+        )[0]
 
 
 def letterbox(image: Pixels, size: int) -> tuple[Pixels, float, tuple[int, int]]:

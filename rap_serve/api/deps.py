@@ -1,12 +1,13 @@
 """What routes are given: the use cases, and who is calling."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
 
 from rap_serve.domain.concept import Owner
-from rap_serve.domain.ports import ConceptMemory, Pictures
+from rap_serve.domain.ports import Pictures
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.edit import Edit, Forget
@@ -18,11 +19,11 @@ from rap_serve.settings import LimitSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UseCases:
-    """All that the service can do, wired once at start."""
+    """All that the service can do, wired once at start. ``check_ready`` raises Unavailable."""
 
     authenticate: Authenticate
     pictures: Pictures
-    memory: ConceptMemory
+    check_ready: Callable[[], Awaitable[None]]
     recall: Recall
     remember: Remember
     edit: Edit

@@ -17,7 +17,9 @@ def box(left: float, label: str = "mug") -> Region:
     return Region((left, 0, left + 10, 10), label, 0.9)
 
 
-def pairs(regions: list[Region], rows: list[list[float]], policy: AuthorisationPolicy = POLICY) -> list[tuple[int, int]]:
+def pairs(
+    regions: list[Region], rows: list[list[float]], policy: AuthorisationPolicy = POLICY
+) -> list[tuple[int, int]]:
     """What is accepted, as (region, concept)."""
     matrix = np.array(rows, np.float32)
     return [(a.region, a.concept) for a in authorise(regions, matrix, calibration=CALIBRATION, policy=policy)]

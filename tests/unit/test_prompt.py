@@ -29,7 +29,7 @@ def test_without_a_picture_the_concepts_come_first() -> None:
     "text",
     ["<image>", "a <IMAGE> b", "< image >", "</s>", "<|im_end|>", "<|image_pad|>", "[INST]", "<pad>", "<imag\u200be>"],
 )
-def test_no_text_can_add_a_picture_or_end_a_turn(layout, text) -> None:  # type: ignore[no-untyped-def]
+def test_no_text_can_add_a_picture_or_end_a_turn(layout, text) -> None:
     """Placeholders and special tokens in stored or sent text lose their meaning."""
     blocks = [ConceptBlock("image", text, AVATAR)]
     written = as_text(layout(PICTURE, blocks, text), placeholder="\0").replace("\0", "")

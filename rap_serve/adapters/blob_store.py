@@ -1,0 +1,126 @@
+"""Pictures at rest, in a folder or in any store that fsspec can reach (``s3://bucket/prefix`` and so on)."""
+
+import asyncio
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import fsspec
+
+from rap_serve.domain.concept import Owner
+from rap_serve.domain.errors import InvalidInput, NotFound, Unavailable
+
+T = TypeVar("T")
+
+_EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "application/octet-stream": "bin"}
+_MEDIA_TYPES = {extension: media_type for media_type, extension in _EXTENSIONS.items()}
+_FILE_NAME = re.compile(rf"[0-9a-f]{{64}}\.({'|'.join(_MEDIA_TYPES)})")
+
+
+class FsspecBlobStore:
+    """Blobs under ``<tenant>/<user>/<digest>.<extension>``, which is also the key.
+
+    A blob is there as a whole or not at all, and when ``put`` returns it survives a power cut: in a folder
+    through a synced temporary file and a rename, elsewhere through the store's own promise.
+    """
+
+    def __init__(self, url: str) -> None:
+        """``url``: a path, or a URL of fsspec's; relative paths are taken from the working directory."""
+        self._files, root = fsspec.core.url_to_fs(url)
+        self._root = str(root).rstrip("/")
+        self._is_local = self._files.protocol[0] == "file"
+
+    async def put(self, owner: Owner, digest: str, data: bytes, media_type: str) -> str:
+        """See BlobStore; ``digest``: sha256 in hexadecimal."""
+        name = f"{digest}.{_EXTENSIONS.get(media_type, 'bin')}"
+        if not _FILE_NAME.fullmatch(name):
+            raise InvalidInput("A blob's digest is 64 hexadecimal digits.")
+        key = f"{_folder(owner)}/{name}"
+        await self._in_thread(lambda: self._write(key, data))
+        return key
+
+    async def get(self, owner: Owner, key: str) -> tuple[bytes, str]:
+        """See BlobStore."""
+        if not _belongs(owner, key):
+            raise NotFound("There is no such picture here.")
+        data: bytes = await self._in_thread(lambda: self._read(key))
+        return data, _MEDIA_TYPES[key.rsplit(".", 1)[1]]
+
+    async def delete(self, owner: Owner, keys: Sequence[str]) -> None:
+        """See BlobStore."""
+        mine = [k for k in keys if _belongs(owner, k)]
+        if mine:
+            await self._in_thread(lambda: self._remove(mine))
+
+    def _write(self, key: str, data: bytes) -> None:
+        if self._is_local:
+            write_durably(Path(self._path(key)), data)
+        else:
+            self._files.pipe_file(self._path(key), data)
+
+    def _read(self, key: str) -> bytes:
+        try:
+            return bytes(self._files.cat_file(self._path(key)))
+        except FileNotFoundError:
+            raise NotFound("There is no such picture here.") from None
+
+    def _remove(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(self._path(key))
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{key}"
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        with _translated():
+            return await asyncio.to_thread(work)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Writes a file readable by its owner only; it and its folders are on the disk when this returns."""
+    made = [p for p in path.parents if not p.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    for folder in (path.parent, *(p.parent for p in made)):
+        _sync_folder(folder)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _folder(owner: Owner) -> str:
+    """The owner's folder; ids such as '..', which would lead elsewhere, lose their dots."""
+    return "/".join(p.replace(".", "%2E") if set(p) == {"."} else p for p in (owner.tenant, owner.user))
+
+
+def _belongs(owner: Owner, key: str) -> bool:
+    folder, _, name = key.rpartition("/")
+    return folder == _folder(owner) and _FILE_NAME.fullmatch(name) is not None
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """The one seam at which a store's errors become ours."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"The picture store failed: {error.strerror or type(error).__name__}.") from error

@@ -1,0 +1,108 @@
+"""Libraries and features as bytes: msgpack with a schema version, never pickle, so a cache can run no code."""
+
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from rap_serve.domain.concept import Avatar, Concept, Owner
+from rap_serve.domain.library import Library
+from rap_serve.domain.ports import Features
+from rap_serve.domain.region import BoxXyxy, Region
+
+SCHEMA = 1
+_MALFORMED = (ValueError, TypeError, LookupError, msgpack.UnpackException)
+
+
+def encode_library(owner: Owner, library: Library) -> bytes:
+    """All of ``library``; embeddings bit by bit."""
+    concepts = [
+        [
+            c.id,
+            c.name,
+            c.category,
+            c.info,
+            c.info_generated,
+            dict(c.metadata),
+            c.version,
+            c.created_at,
+            c.updated_at,
+            [[a.id, a.image_key, a.box_xyxy] for a in c.avatars],
+        ]
+        for c in library.concepts
+    ]
+    return _packed(["library", owner.scope, concepts, *_matrix_fields(library.matrix)])
+
+
+def decode_library(owner: Owner, data: bytes) -> Library | None:
+    """The library; None for bytes of another schema, of another owner, or of no sense."""
+    try:
+        scope, packed_concepts, shape, raw = _unpacked("library", data)
+        if scope != owner.scope:
+            return None
+        matrix = _matrix(shape, raw)
+        concepts, starts, row = [], [], 0
+        for id_, name, category, info, generated, metadata, version, created, updated, avatars in packed_concepts:
+            rows = matrix[row : row + len(avatars)]
+            starts.append(row)
+            row += len(avatars)
+            concepts.append(
+                Concept(
+                    id=id_,
+                    owner=owner,
+                    name=name,
+                    category=category,
+                    info=info,
+                    info_generated=generated,
+                    metadata=metadata,
+                    version=version,
+                    created_at=created,
+                    updated_at=updated,
+                    avatars=tuple(
+                        Avatar(id=a_id, image_key=key, box_xyxy=box and _box(box), embedding=embedding)
+                        for (a_id, key, box), embedding in zip(avatars, rows, strict=True)
+                    ),
+                )
+            )
+        return Library(tuple(concepts), matrix, np.array(starts, dtype=np.int64)) if row == len(matrix) else None
+    except _MALFORMED:
+        return None
+
+
+def encode_features(features: Features) -> bytes:
+    """All of ``features``; embeddings bit by bit."""
+    regions = [[r.box_xyxy, r.label, r.score] for r in features.regions]
+    return _packed(["features", regions, *_matrix_fields(features.embeddings)])
+
+
+def decode_features(data: bytes) -> Features | None:
+    """The features; None for bytes of another schema or of no sense."""
+    try:
+        regions, shape, raw = _unpacked("features", data)
+        return Features(tuple(Region(_box(b), label, score) for b, label, score in regions), _matrix(shape, raw))
+    except _MALFORMED:
+        return None
+
+
+def _packed(fields: list[Any]) -> bytes:
+    return bytes(msgpack.packb([SCHEMA, *fields], unicode_errors="surrogatepass"))
+
+
+def _unpacked(kind: str, data: bytes) -> list[Any]:
+    schema, found, *fields = msgpack.unpackb(data, unicode_errors="surrogatepass")
+    if schema != SCHEMA or found != kind:
+        raise ValueError("another schema")
+    return list(fields)
+
+
+def _matrix_fields(matrix: NDArray[np.float32]) -> list[Any]:
+    return [list(matrix.shape), matrix.astype("<f4", copy=False).tobytes()]
+
+
+def _matrix(shape: list[int], raw: bytes) -> NDArray[np.float32]:
+    return np.frombuffer(raw, dtype="<f4").reshape(shape)
+
+
+def _box(box: list[float]) -> BoxXyxy:
+    return (box[0], box[1], box[2], box[3])

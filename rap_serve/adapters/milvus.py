@@ -1,0 +1,255 @@
+"""The concept memory on Milvus: a cluster, or a Milvus Lite server."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import time
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from rap_serve.adapters.milvus_schema import (
+    HEAD_FIELDS,
+    MAX_DIM,
+    RECORD_FIELDS,
+    Row,
+    avatar_pk,
+    avatar_rows,
+    concept_of,
+    key_of,
+    name_key,
+    newest,
+    record_row,
+)
+from rap_serve.adapters.milvus_tables import Deadline, Tables
+from rap_serve.domain.concept import Concept, Owner
+from rap_serve.domain.errors import ConceptNotFound, InvalidInput, NameTaken, Unavailable, VersionMismatch
+from rap_serve.domain.library import Library
+from rap_serve.domain.match import Matrix
+from rap_serve.domain.ports import Neighbour
+
+THREADS = 8
+GRACE_MS = 600_000  # how old a row of no concept must be before it is taken for a dead writer's
+MAX_SEARCH_ROWS = 16_384
+
+T = TypeVar("T")
+_CONCEPT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_log = logging.getLogger(__name__)
+
+
+class MilvusMemory:
+    """Concepts in Milvus.
+
+    The highest version of a concept that has a row is the concept; inserting that row is the commit.
+    A write first adds the rows for vector search, then commits, then removes what it replaced, so a writer
+    that dies leaves either version whole. What it leaves behind is ignored by readers and removed by the
+    owner's next write. Writers of one owner wait for each other within this process; several gateways
+    are kept apart by the cache's ``writing``.
+    """
+
+    def __init__(
+        self,
+        *,
+        uri: str,
+        token: str = "",
+        dim: int,
+        embedder_version: str,
+        timeout_seconds: float = 10.0,
+        prefix: str = "rap",
+    ) -> None:
+        """``prefix``: of the collections' names. Connects on first use."""
+        if dim > MAX_DIM:
+            raise InvalidInput(f"Embeddings of {dim} numbers are too long; the limit is {MAX_DIM}.")
+        self._tables = Tables(uri=uri, token=token, dim=dim, prefix=prefix)
+        self._dim = dim
+        self._embedder = key_of(embedder_version)
+        self._timeout = timeout_seconds
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="milvus")
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._swept: set[str] = set()
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def library(self, owner: Owner) -> Library:
+        """All of the owner's concepts that have embeddings of this version of the embedder."""
+        return await self._read(lambda deadline: self._library(owner, deadline))
+
+    async def put(self, concept: Concept, *, expected_version: int | None) -> None:
+        """See ConceptMemory. When it raises Unavailable, the write may still have happened."""
+        await self._write(concept.owner, lambda deadline: self._put(concept, expected_version, deadline))
+
+    async def delete(self, owner: Owner, concept_id: str, *, expected_version: int | None = None) -> Concept:
+        """See ConceptMemory."""
+        if not _CONCEPT_ID.fullmatch(concept_id):
+            raise ConceptNotFound("There is no such concept here.")
+        return await self._write(owner, lambda deadline: self._delete(owner, concept_id, expected_version, deadline))
+
+    async def nearest(self, owner: Owner, queries: Matrix, *, k: int) -> list[list[Neighbour]]:
+        """See ConceptMemory; exact."""
+        if not len(queries):
+            return []
+        return await self._read(lambda deadline: self._nearest(owner, queries, k, deadline))
+
+    async def ping(self) -> None:
+        """See ConceptMemory."""
+        await self._read(self._tables.ping)
+
+    async def close(self) -> None:
+        """Ends the connection and its threads."""
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        self._tables.close()
+
+    def _library(self, owner: Owner, deadline: Deadline) -> Library:
+        rows = self._tables.query(
+            self._tables.concepts, f"{_of(owner)} and embedder == {_literal(self._embedder)}", RECORD_FIELDS, deadline
+        )
+        return Library.of([concept_of(row, owner, self._dim) for row in newest(rows)], dim=self._dim)
+
+    def _put(self, concept: Concept, expected_version: int | None, deadline: Deadline) -> None:
+        owner, key = concept.owner, name_key(concept.name)
+        condition = f"concept_id == {_literal(concept.id)} or name_key == {_literal(key)}"
+        rows = self._heads(owner, condition, deadline)
+        mine = [r for r in rows if r["concept_id"] == concept.id]
+        _check_version(concept.id, newest(mine), expected_version)
+        if any(r["version"] >= concept.version for r in mine):
+            raise VersionMismatch(f"The concept is already past version {concept.version}.")
+        others = {r["concept_id"] for r in rows} - {concept.id}
+        if others and any(r["name_key"] == key for r in newest(self._heads(owner, _one_of(others), deadline))):
+            raise NameTaken(f"There is already a concept named {concept.name!r}; edit it, or choose another name.")
+        now_ms = time.time_ns() // 1_000_000
+        self._tables.insert(self._tables.avatars, avatar_rows(concept, self._embedder, now_ms=now_ms), deadline)
+        self._tables.insert(self._tables.concepts, [record_row(concept, self._embedder)], deadline)
+        self._remove_after_commit(owner, mine, deadline)
+
+    def _delete(self, owner: Owner, concept_id: str, expected_version: int | None, deadline: Deadline) -> Concept:
+        condition = f"{_of(owner)} and concept_id == {_literal(concept_id)}"
+        rows = self._tables.query(self._tables.concepts, condition, (*HEAD_FIELDS, *RECORD_FIELDS[2:]), deadline)
+        if not rows:
+            raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
+        (head,) = newest(rows)
+        if expected_version is not None:
+            _check_version(concept_id, [head], expected_version)
+        gone = concept_of(head, owner, self._dim)
+        self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r is not head], deadline)
+        self._tables.delete(self._tables.concepts, [head["pk"]], deadline)
+        self._remove_after_commit(owner, rows, deadline)
+        return gone
+
+    def _remove_after_commit(self, owner: Owner, rows: list[Row], deadline: Deadline) -> None:
+        """Removes replaced rows. The write has succeeded already: what fails here is left to the next one."""
+        avatars = [
+            avatar_pk(owner.scope, r["concept_id"], r["version"], self._embedder, position)
+            for r in rows
+            for position in range(r["avatar_count"])
+        ]
+        try:
+            self._tables.delete(self._tables.concepts, [r["pk"] for r in rows], deadline)
+            self._tables.delete(self._tables.avatars, avatars, deadline)
+            self._sweep(owner, deadline)
+        except Unavailable:
+            self._swept.discard(owner.scope)
+            _log.warning("replaced rows were left behind")
+
+    def _sweep(self, owner: Owner, deadline: Deadline) -> None:
+        """Removes what dead writers left, once per process and owner, and again after a write that failed."""
+        if owner.scope in self._swept:
+            return
+        heads = self._heads(owner, "version > 0", deadline)
+        current = {(r["concept_id"], r["version"]) for r in newest(heads)}
+        old = [r["pk"] for r in heads if (r["concept_id"], r["version"]) not in current]
+        condition = f"{_of(owner)} and written_at < {time.time_ns() // 1_000_000 - GRACE_MS}"
+        rows = self._tables.query(self._tables.avatars, condition, ("pk", "concept_id", "version"), deadline)
+        orphans = [r["pk"] for r in rows if (r["concept_id"], r["version"]) not in current]
+        self._tables.delete(self._tables.concepts, old, deadline)
+        self._tables.delete(self._tables.avatars, orphans, deadline)
+        self._swept.add(owner.scope)
+
+    def _nearest(self, owner: Owner, queries: Matrix, k: int, deadline: Deadline) -> list[list[Neighbour]]:
+        """Searches wider until enough of what is found is current."""
+        condition = f"{_of(owner)} and embedder == {_literal(self._embedder)}"
+        limit = k
+        while True:
+            limit = min(limit, MAX_SEARCH_ROWS)
+            found = self._tables.search(condition, queries, limit, deadline)
+            ids = {hit["concept_id"] for hits in found for hit in hits}
+            heads = newest(self._heads(owner, _one_of(ids), deadline)) if ids else []
+            current = {(r["concept_id"], r["version"]) for r in heads}
+            kept = [[h for h in hits if (h["concept_id"], h["version"]) in current] for hits in found]
+            if limit == MAX_SEARCH_ROWS or all(
+                len(good) >= k or len(hits) < limit for good, hits in zip(kept, found, strict=True)
+            ):
+                return [
+                    [Neighbour(h["concept_id"], h["avatar_id"], float(h["distance"])) for h in hits[:k]]
+                    for hits in kept
+                ]
+            limit = 2 * limit + 16
+
+    def _heads(self, owner: Owner, condition: str, deadline: Deadline) -> list[Row]:
+        return self._tables.query(self._tables.concepts, f"{_of(owner)} and ({condition})", HEAD_FIELDS, deadline)
+
+    async def _read(self, job: Callable[[Deadline], T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._in_thread(job)
+        except TimeoutError:
+            raise Unavailable("The concept memory did not answer in time.") from None
+
+    async def _write(self, owner: Owner, job: Callable[[Deadline], T]) -> T:
+        """Once begun, a write is waited for even by a caller that was cancelled: what comes after relies on it."""
+        lock = self._locks.setdefault(owner.scope, asyncio.Lock())
+        async with lock:
+            task = asyncio.ensure_future(self._in_thread(job))
+            try:
+                result = await asyncio.shield(task)
+            except asyncio.CancelledError:
+                while not task.done():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.wait([task])
+                raise
+            except Unavailable:
+                self._swept.discard(owner.scope)
+                raise
+        if self._tables.flush_due and (self._flushing is None or self._flushing.done()):
+            self._flushing = asyncio.create_task(self._flush())
+        return result
+
+    async def _flush(self) -> None:
+        try:
+            await self._in_thread(self._tables.flush)
+        except Unavailable:
+            _log.warning("a flush failed; the next write tries again")
+
+    async def _in_thread(self, job: Callable[[Deadline], T]) -> T:
+        deadline = Deadline(self._timeout)
+
+        def run() -> T:
+            with self._tables.turn(deadline):
+                return job(deadline)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+
+def _check_version(concept_id: str, heads: list[Row], expected: int | None) -> None:
+    """``heads``: the newest row of the concept, or nothing."""
+    if not heads and expected is not None:
+        raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
+    if heads and heads[0]["version"] != expected:
+        raise VersionMismatch(f"The concept is at version {heads[0]['version']}, not {expected}.")
+
+
+def _of(owner: Owner) -> str:
+    """The condition that every read and write carries."""
+    return f"scope == {_literal(owner.scope)}"
+
+
+def _one_of(concept_ids: set[str]) -> str:
+    return f"concept_id in [{', '.join(_literal(i) for i in sorted(concept_ids))}]"
+
+
+def _literal(text: str) -> str:
+    """A quoted literal of Milvus' filter language. ``text``: validated ids and hashes only."""
+    return json.dumps(text)

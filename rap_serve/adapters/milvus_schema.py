@@ -1,0 +1,180 @@
+"""How concepts lie in Milvus: two collections, and values to and from their rows.
+
+``concepts`` has one row per concept and version with all of it, embeddings included, so that one insert
+is the commit and one query the library. ``avatars`` has one row per embedding, for vector search only;
+what its rows mean is decided by the version that the concept's newest row carries.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pymilvus import CollectionSchema, DataType, FieldSchema
+
+from rap_serve.domain.concept import Avatar, Concept, Owner, fold_name
+
+Row: TypeAlias = dict[str, Any]
+
+PART_BYTES = 65_535  # the longest VARCHAR that Milvus allows
+BODY_PARTS = 2
+VECTOR_PARTS = 3
+MAX_DIM = PART_BYTES * VECTOR_PARTS * 3 // 4 // (16 * 4)  # 16 avatars of float32 in base64
+
+BODY_FIELDS = tuple(f"body_{i}" for i in range(BODY_PARTS))
+VECTOR_FIELDS = tuple(f"embeddings_{i}" for i in range(VECTOR_PARTS))
+HEAD_FIELDS = ("pk", "concept_id", "version", "name_key", "avatar_count")
+RECORD_FIELDS = ("concept_id", "version", *BODY_FIELDS, *VECTOR_FIELDS)
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def concepts_schema(*, partitioned: bool) -> CollectionSchema:
+    """Milvus wants a vector in every collection; this one's says nothing."""
+    fields = [
+        *_common_fields(partitioned=partitioned),
+        FieldSchema("name_key", DataType.VARCHAR, max_length=64),
+        FieldSchema("avatar_count", DataType.INT64),
+        *(FieldSchema(f, DataType.VARCHAR, max_length=PART_BYTES) for f in (*BODY_FIELDS, *VECTOR_FIELDS)),
+        FieldSchema("vector", DataType.FLOAT_VECTOR, dim=2),
+    ]
+    return CollectionSchema(fields, enable_dynamic_field=False)
+
+
+def avatars_schema(dim: int, *, partitioned: bool) -> CollectionSchema:
+    """Vectors to search, each naming the concept version that it belongs to."""
+    fields = [
+        *_common_fields(partitioned=partitioned),
+        FieldSchema("avatar_id", DataType.VARCHAR, max_length=64),
+        FieldSchema("written_at", DataType.INT64),
+        FieldSchema("vector", DataType.FLOAT_VECTOR, dim=dim),
+    ]
+    return CollectionSchema(fields, enable_dynamic_field=False)
+
+
+def _common_fields(*, partitioned: bool) -> list[FieldSchema]:
+    return [
+        FieldSchema("pk", DataType.VARCHAR, is_primary=True, auto_id=False, max_length=64),
+        FieldSchema("scope", DataType.VARCHAR, max_length=160, is_partition_key=partitioned),
+        FieldSchema("concept_id", DataType.VARCHAR, max_length=64),
+        FieldSchema("embedder", DataType.VARCHAR, max_length=64),
+        FieldSchema("version", DataType.INT64),
+    ]
+
+
+def key_of(*parts: object) -> str:
+    """A fixed-length name for ``parts``: equal parts, equal key."""
+    return hashlib.sha256(json.dumps([str(p) for p in parts]).encode("utf-8", "surrogatepass")).hexdigest()[:40]
+
+
+def name_key(name: str) -> str:
+    """Equal for names that an owner may not have twice."""
+    return key_of(fold_name(name))
+
+
+def record_row(concept: Concept, embedder: str) -> Row:
+    """The row that is the concept."""
+    scope = concept.owner.scope
+    body = {
+        "name": concept.name,
+        "category": concept.category,
+        "info": concept.info,
+        "info_generated": concept.info_generated,
+        "metadata": dict(concept.metadata),
+        "created_at": concept.created_at,
+        "updated_at": concept.updated_at,
+        "avatars": [[a.id, a.image_key, a.box_xyxy] for a in concept.avatars],
+    }
+    embeddings = np.stack([a.embedding for a in concept.avatars]).astype("<f4")
+    return {
+        "pk": key_of(scope, concept.id, concept.version, embedder),
+        "scope": scope,
+        "concept_id": concept.id,
+        "embedder": embedder,
+        "version": concept.version,
+        "name_key": name_key(concept.name),
+        "avatar_count": len(concept.avatars),
+        "vector": [0.0, 0.0],
+        **_parts(_json(body), BODY_FIELDS),
+        **_parts(base64.b64encode(embeddings.tobytes()).decode(), VECTOR_FIELDS),
+    }
+
+
+def avatar_rows(concept: Concept, embedder: str, *, now_ms: int) -> list[Row]:
+    """The rows that let the concept be found by vector."""
+    return [
+        {
+            "pk": avatar_pk(concept.owner.scope, concept.id, concept.version, embedder, position),
+            "scope": concept.owner.scope,
+            "concept_id": concept.id,
+            "embedder": embedder,
+            "version": concept.version,
+            "avatar_id": avatar.id,
+            "written_at": now_ms,
+            "vector": avatar.embedding,
+        }
+        for position, avatar in enumerate(concept.avatars)
+    ]
+
+
+def avatar_pk(scope: str, concept_id: str, version: int, embedder: str, position: int) -> str:
+    """The key of the avatar at ``position`` of a concept's version."""
+    return key_of(scope, concept_id, version, embedder, position)
+
+
+def concept_of(row: Mapping[str, Any], owner: Owner, dim: int) -> Concept:
+    """The concept that a record row holds."""
+    body = json.loads("".join(row[f] for f in BODY_FIELDS))
+    raw = base64.b64decode("".join(row[f] for f in VECTOR_FIELDS))
+    embeddings: NDArray[np.float32] = np.frombuffer(raw, dtype="<f4").reshape(len(body["avatars"]), dim)
+    return Concept(
+        id=row["concept_id"],
+        owner=owner,
+        name=body["name"],
+        category=body["category"],
+        info=body["info"],
+        info_generated=body["info_generated"],
+        metadata=body["metadata"],
+        version=row["version"],
+        created_at=body["created_at"],
+        updated_at=body["updated_at"],
+        avatars=tuple(
+            Avatar(id=i, image_key=key, box_xyxy=_box(box), embedding=embedding)
+            for (i, key, box), embedding in zip(body["avatars"], embeddings, strict=True)
+        ),
+    )
+
+
+def newest(rows: Sequence[Row]) -> list[Row]:
+    """Of each concept, the row of the highest version."""
+    heads: dict[str, Row] = {}
+    for row in rows:
+        head = heads.get(row["concept_id"])
+        if head is None or row["version"] > head["version"]:
+            heads[row["concept_id"]] = row
+    return list(heads.values())
+
+
+def _box(box: Sequence[float] | None) -> tuple[float, float, float, float] | None:
+    return None if box is None else (box[0], box[1], box[2], box[3])
+
+
+def _json(value: object) -> str:
+    """JSON that is also valid UTF-8: lone surrogates, which Python's strings may hold, stay escaped."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+
+
+def _parts(text: str, fields: Sequence[str]) -> dict[str, str]:
+    """``text`` cut into pieces of at most PART_BYTES of UTF-8, one for each of ``fields``."""
+    parts: dict[str, str] = {}
+    for field in fields:
+        parts[field] = text.encode()[:PART_BYTES].decode(errors="ignore")
+        text = text[len(parts[field]) :]
+    if text:
+        raise ValueError("A concept is larger than its limits allow.")
+    return parts

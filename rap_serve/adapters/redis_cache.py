@@ -1,0 +1,245 @@
+"""The cache that gateways share, in Redis.
+
+A library is kept under its owner's generation. A writer first sets the owner's mark, then writes to memory,
+then replaces the generation and takes its mark away, the latter two in one script. While there is a mark,
+readers use no copy and make none. Afterwards no reader can learn the old generation, so what was kept
+under it is out of reach, whenever it was stored.
+
+A mark carries a lease and does not expire by itself: whoever meets one past its lease replaces the
+generation and then removes the mark, as its writer may have committed before it died. Marks exclude each
+other, so writers of one owner on several gateways take turns.
+
+A generation starts with the server's ``run_id``: after a restart or a failover, what was restored from an
+older state is not believed.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import random
+import time
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from rap_serve.adapters.cache_codec import decode_features, decode_library, encode_features, encode_library
+from rap_serve.adapters.local_cache import ByteLru, features_bytes, fresh_generation, library_bytes
+from rap_serve.adapters.redis_scripts import BEGIN, END, READ
+from rap_serve.domain.concept import Owner
+from rap_serve.domain.errors import Unavailable
+from rap_serve.domain.library import Library
+from rap_serve.domain.ports import Features
+
+T = TypeVar("T")
+
+TTL_SECONDS = 3_600
+GENERATION_TTL_SECONDS = 86_400
+MAX_PACK_BYTES = 16_000_000
+TURN_SECONDS = 5.0
+POLL_SECONDS = 0.02
+
+
+class RedisCache:
+    """See the module. Without Redis nothing is kept, readers go to memory, and ``available`` is False.
+
+    Writers then depend on ``sole_gateway``. If this process is the only one that reads and writes, they
+    go on, and the owners that they wrote are bypassed until their generation could be replaced. If it
+    is not, they fail: another gateway might still reach Redis and serve a copy from before.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        embedder_version: str,
+        timeout_seconds: float = 0.05,
+        local_bytes: int = 64_000_000,
+        sole_gateway: bool = False,
+        lease_seconds: float = 60.0,
+    ) -> None:
+        """``lease_seconds``: more than any write to memory can take. Connects on first use."""
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 1),
+            protocol=2,
+        )
+        self._read = self._redis.register_script(READ)
+        self._begin = self._redis.register_script(BEGIN)
+        self._end = self._redis.register_script(END)
+        self._embedder = hashlib.sha256(embedder_version.encode()).hexdigest()[:16]
+        self._sole_gateway = sole_gateway
+        self._lease_ms = round(lease_seconds * 1_000)
+        self._writer = fresh_generation()
+        # What a sole gateway knows of unsettled owners dies with it, so the next one starts cold.
+        self._epoch = f"+{self._writer}" if sole_gateway else ""
+        self._breaker = Breaker()
+        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._unsettled: set[str] = set()
+        self._libraries: ByteLru[tuple[str, Library]] = ByteLru(local_bytes)
+        self._features: ByteLru[Features] = ByteLru(local_bytes // 4)
+
+    async def generation(self, owner: Owner) -> str | None:
+        """See Cache."""
+        turn = self._turn(owner)
+        if turn.locked():
+            return None
+        try:
+            if owner.scope in self._unsettled:
+                async with turn:
+                    await self._settle(owner)
+            found = await self._try(lambda: self._read(_keys(owner), self._arguments()))
+        except Unavailable:
+            return None
+        return None if found is None else cast(bytes, found).decode()
+
+    async def library(self, owner: Owner, generation: str) -> Library | None:
+        """See Cache."""
+        kept = self._libraries.get(owner.scope)
+        if kept is not None and kept[0] == generation:
+            return kept[1]
+        data = await self._get(self._pack_key(owner, generation))
+        library = None if data is None else await asyncio.to_thread(decode_library, owner, data)
+        if library is not None:
+            self._libraries.put(owner.scope, (generation, library), library_bytes(library))
+        return library
+
+    async def store_library(self, owner: Owner, generation: str, library: Library) -> None:
+        """See Cache."""
+        self._libraries.put(owner.scope, (generation, library), library_bytes(library))
+        if library.matrix.nbytes < MAX_PACK_BYTES:
+            await self._set(self._pack_key(owner, generation), await asyncio.to_thread(encode_library, owner, library))
+
+    async def features(self, owner: Owner, key: str) -> Features | None:
+        """See Cache."""
+        kept = self._features.get((owner.scope, key))
+        if kept is not None:
+            return kept
+        data = await self._get(f"{_prefix(owner)}f:{key}")
+        return None if data is None else decode_features(data)
+
+    async def store_features(self, owner: Owner, key: str, features: Features) -> None:
+        """See Cache."""
+        self._features.put((owner.scope, key), features, features_bytes(features))
+        await self._set(f"{_prefix(owner)}f:{key}", encode_features(features))
+
+    @contextlib.asynccontextmanager
+    async def writing(self, owner: Owner) -> AsyncIterator[None]:
+        """See Cache. Writers of one owner take turns."""
+        async with self._turn(owner):
+            self._unsettled.add(owner.scope)
+            await self._marked(owner)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(Unavailable):  # then the mark stays, or this process remembers
+                    await self._settle(owner)
+
+    async def available(self) -> bool:
+        """See Cache."""
+        try:
+            await self._try(lambda: cast(Awaitable[Any], self._redis.ping()))
+        except Unavailable:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._redis.aclose()
+
+    async def _marked(self, owner: Owner) -> None:
+        """Sets the mark, once it is this gateway's turn."""
+        patience = time.monotonic() + TURN_SECONDS
+        try:
+            while not await self._try(
+                lambda: self._begin(_keys(owner), [*self._arguments(), self._writer, self._lease_ms])
+            ):
+                if time.monotonic() > patience:
+                    raise Unavailable("Another gateway is writing to this memory; try again.")
+                await asyncio.sleep(POLL_SECONDS)
+        except RedisAway:
+            if not self._sole_gateway:
+                raise Unavailable("The shared cache is away, and without it a write could stay unseen.") from None
+
+    async def _settle(self, owner: Owner) -> None:
+        """Replaces the generation; to be called by whose turn it is. Raises Unavailable."""
+        prefix, suffix = f"{_prefix(owner)}p:", f":{self._embedder}"
+        await self._try(lambda: self._end(_keys(owner), [*self._arguments(), self._writer, prefix, suffix]))
+        self._unsettled.discard(owner.scope)
+        self._libraries.drop(owner.scope)
+
+    def _turn(self, owner: Owner) -> asyncio.Lock:
+        return self._turns.setdefault(owner.scope, asyncio.Lock())
+
+    def _arguments(self) -> list[str | int]:
+        return [self._epoch, fresh_generation(), GENERATION_TTL_SECONDS]
+
+    def _pack_key(self, owner: Owner, generation: str) -> str:
+        return f"{_prefix(owner)}p:{generation}:{self._embedder}"
+
+    async def _get(self, key: str) -> bytes | None:
+        try:
+            return cast("bytes | None", await self._try(lambda: self._redis.get(key)))
+        except Unavailable:
+            return None
+
+    async def _set(self, key: str, value: bytes) -> None:
+        """Keeps ``value`` for about TTL_SECONDS; spread, so that not all copies expire at once."""
+        ttl_ms = round(TTL_SECONDS * 1_000 * random.uniform(0.85, 1.15))
+        with contextlib.suppress(Unavailable):
+            await self._try(lambda: self._redis.set(key, value, px=ttl_ms))
+
+    async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The one seam at which Redis' errors become ours."""
+        self._breaker.check()
+        try:
+            result = await call()
+        except (RedisError, OSError) as error:
+            self._breaker.failed()
+            raise RedisAway(f"The shared cache does not answer: {type(error).__name__}.") from error
+        self._breaker.succeeded()
+        return result
+
+
+class RedisAway(Unavailable):
+    """Redis did not answer, or is not asked for a moment as it did not just now."""
+
+
+class Breaker:
+    """After ``limit`` failures in a row, lets nothing through for ``pause_seconds``."""
+
+    def __init__(self, *, limit: int = 3, pause_seconds: float = 1.0) -> None:
+        self._limit = limit
+        self._pause_seconds = pause_seconds
+        self._failures = 0
+        self._open_until = 0.0
+
+    def check(self) -> None:
+        """Raises RedisAway while open."""
+        if time.monotonic() < self._open_until:
+            raise RedisAway("The shared cache did not answer just now.")
+
+    def failed(self) -> None:
+        """Counts a failure; once open, each further one opens it again."""
+        self._failures += 1
+        if self._failures >= self._limit:
+            self._open_until = time.monotonic() + self._pause_seconds
+
+    def succeeded(self) -> None:
+        """Forgets the failures."""
+        self._failures = 0
+
+
+def _prefix(owner: Owner) -> str:
+    return f"rap:1:{{{owner.scope}}}:"
+
+
+def _keys(owner: Owner) -> list[str]:
+    """Generation and mark; the braces put both, and the owner's copies, into one slot."""
+    return [f"{_prefix(owner)}g", f"{_prefix(owner)}w"]

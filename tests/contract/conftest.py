@@ -1,0 +1,129 @@
+"""The real backends that the contract suites run against, each started once."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rap_serve.adapters.milvus import MilvusMemory
+from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
+from rap_serve.domain.concept import Avatar, Concept, Owner, Vector, new_ulid
+
+DIM = 64
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def unit_vector(seed: int | None = None, dim: int = DIM) -> Vector:
+    """A random direction."""
+    vector = np.random.default_rng(seed).normal(size=dim).astype(np.float32)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def concept(owner: Owner, name: str, *, avatars: int = 1, **fields: object) -> Concept:
+    """A first version of something of ``owner``'s, with random embeddings."""
+    values = {
+        "id": new_ulid(),
+        "owner": owner,
+        "name": name,
+        "category": "dog",
+        "info": "A brown dog.",
+        "version": 1,
+        "created_at": 1_700_000_000_000,
+        "updated_at": 1_700_000_000_001,
+        "avatars": tuple(
+            Avatar(id=new_ulid(), image_key=f"k{i}", box_xyxy=(0.0, 1.5, 20.0, 30.0), embedding=unit_vector())
+            for i in range(avatars)
+        ),
+        **fields,
+    }
+    return Concept(**values)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def owner() -> Owner:
+    """Somebody who was never there before."""
+    return Owner("contract", new_ulid())
+
+
+@pytest.fixture(scope="session")
+def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Milvus Lite server of our own, or the server that RAP_TEST_MILVUS_URI names."""
+    given = os.environ.get("RAP_TEST_MILVUS_URI")
+    if given:
+        yield given
+        return
+    server = MilvusLiteServer(tmp_path_factory.mktemp("milvus"), free_port())
+    server.start()
+    yield server.uri
+    server.stop()
+
+
+@pytest.fixture
+async def memory(milvus_uri: str) -> AsyncIterator[MilvusMemory]:
+    """A gateway's view of the shared server."""
+    memory = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
+    yield memory
+    await memory.close()
+
+
+@dataclass
+class RedisServer:
+    """A Redis process that keeps nothing on disk unless told to."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Returns once it listens."""
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([*command, "--save", ""], stdout=log, stderr=log)
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError("redis-server did not start")
+
+    def kill(self) -> None:
+        """At once, without a goodbye."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for all tests that leave it running."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"), free_port())
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """One that a test may kill."""
+    server = RedisServer(tmp_path, free_port())
+    server.start()
+    yield server
+    server.kill()

@@ -1,0 +1,405 @@
+"""What every concept memory promises, on Milvus Lite or on the server that RAP_TEST_MILVUS_URI names."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rap_serve.adapters import milvus as milvus_adapter
+from rap_serve.adapters.milvus import MilvusMemory
+from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
+from rap_serve.adapters.milvus_tables import Deadline
+from rap_serve.domain.concept import MAX_INFO_LENGTH, Concept, Owner, new_ulid
+from rap_serve.domain.errors import ConceptNotFound, NameTaken, Unavailable, VersionMismatch
+from rap_serve.domain.library import Library
+from tests.contract.conftest import DIM, concept, free_port, unit_vector
+
+
+def next_version(current: Concept, **fields: object) -> Concept:
+    """The edit that a service would make."""
+    return replace(current, version=current.version + 1, **fields)  # type: ignore[arg-type]
+
+
+def assert_same(found: Concept, stored: Concept) -> None:
+    """Every field, embeddings bit by bit."""
+    plain = [(c.id, c.owner, c.name, c.category, c.info, c.version, c.created_at) for c in (found, stored)]
+    assert plain[0] == plain[1]
+    assert dict(found.metadata) == dict(stored.metadata)
+    assert (found.info_generated, found.updated_at) == (stored.info_generated, stored.updated_at)
+    assert [(a.id, a.image_key, a.box_xyxy) for a in found.avatars] == [
+        (a.id, a.image_key, a.box_xyxy) for a in stored.avatars
+    ]
+    for mine, theirs in zip(found.avatars, stored.avatars, strict=True):
+        np.testing.assert_array_equal(mine.embedding, theirs.embedding)
+
+
+async def test_an_owner_without_concepts_has_an_empty_library(memory: MilvusMemory, owner: Owner) -> None:
+    """No concepts, no rows, the right width."""
+    library = await memory.library(owner)
+    assert library.concepts == ()
+    assert library.matrix.shape == (0, DIM)
+    assert await memory.nearest(owner, unit_vector()[None], k=3) == [[]]
+
+
+async def test_what_was_stored_comes_back_unchanged(memory: MilvusMemory, owner: Owner) -> None:
+    """All fields of a concept with several avatars."""
+    stored = concept(owner, "Bo", avatars=3, metadata={"colour": "brown"}, info_generated=True)
+    stored = replace(stored, avatars=(replace(stored.avatars[0], box_xyxy=None), *stored.avatars[1:]))
+    await memory.put(stored, expected_version=None)
+    assert_same((await memory.library(owner)).get(stored.id), stored)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\"quoted\" and \\backslashed\\ and 'single'",
+        "line\nbreaks\r\n\ttabs\x00nul",
+        "żółw 🐢 日本語 \u202e right to left",
+        '") or scope != "',
+        "a lone surrogate \ud800",
+        "\x01" * MAX_INFO_LENGTH,
+        "🐢" * MAX_INFO_LENGTH,
+    ],
+)
+async def test_any_text_survives(memory: MilvusMemory, owner: Owner, text: str) -> None:
+    """Stored text is data, whatever is in it."""
+    stored = concept(owner, "Bo", info=text, metadata={"note": text[:500]})
+    await memory.put(stored, expected_version=None)
+    assert_same((await memory.library(owner)).get(stored.id), stored)
+
+
+async def test_the_largest_concept_fits(memory: MilvusMemory, owner: Owner) -> None:
+    """All limits at once, in the characters that take most room."""
+    metadata = {f"{i:02}" + "🐢" * 62: "\x01" * 512 for i in range(32)}
+    stored = concept(owner, "Bo", avatars=16, info="\x01" * MAX_INFO_LENGTH, metadata=metadata)
+    await memory.put(stored, expected_version=None)
+    assert_same((await memory.library(owner)).get(stored.id), stored)
+
+
+async def test_owners_never_see_each_other(memory: MilvusMemory) -> None:
+    """Two owners store the same picture under the same name; each finds, and may remove, only its own."""
+    tenant = new_ulid()
+    owners = [Owner(tenant, "a"), Owner(tenant, "a.b"), Owner(tenant, "A"), Owner(f"{tenant}.a", "a")]
+    mine = [concept(o, "Bo") for o in owners]
+    mine = [replace(c, avatars=mine[0].avatars) for c in mine]
+    for stored in mine:
+        await memory.put(stored, expected_version=None)
+    for owner, stored in zip(owners, mine, strict=True):
+        assert [c.id for c in (await memory.library(owner)).concepts] == [stored.id]
+        (hits,) = await memory.nearest(owner, stored.avatars[0].embedding[None], k=10)
+        assert [h.concept_id for h in hits] == [stored.id]
+    with pytest.raises(ConceptNotFound):
+        await memory.delete(owners[0], mine[1].id)
+    with pytest.raises(ConceptNotFound):
+        await memory.put(next_version(replace(mine[1], owner=owners[0])), expected_version=1)
+    assert len((await memory.library(owners[1])).concepts) == 1
+
+
+@pytest.mark.parametrize("taken", ["bo", "BO", "ｂｏ", "Bo"])
+async def test_a_name_is_taken_whatever_its_case_and_width(memory: MilvusMemory, owner: Owner, taken: str) -> None:
+    """Names are compared by NFKC and case folding."""
+    await memory.put(concept(owner, "Bo"), expected_version=None)
+    with pytest.raises(NameTaken):
+        await memory.put(concept(owner, taken), expected_version=None)
+    other = concept(owner, "Tim")
+    await memory.put(other, expected_version=None)
+    with pytest.raises(NameTaken):
+        await memory.put(next_version(other, name=taken), expected_version=1)
+    assert [c.name for c in (await memory.library(owner)).concepts] == ["Bo", "Tim"]
+
+
+async def test_a_name_is_free_again_once_nothing_bears_it(memory: MilvusMemory, owner: Owner) -> None:
+    """After a renaming, and after a deletion."""
+    first = concept(owner, "Bo")
+    await memory.put(first, expected_version=None)
+    await memory.put(next_version(first, name="Rex"), expected_version=1)
+    second = concept(owner, "bo")
+    await memory.put(second, expected_version=None)
+    await memory.delete(owner, second.id)
+    await memory.put(concept(owner, "BO"), expected_version=None)
+    assert sorted(c.name for c in (await memory.library(owner)).concepts) == ["BO", "Rex"]
+
+
+async def test_a_concept_may_change_the_case_of_its_own_name(memory: MilvusMemory, owner: Owner) -> None:
+    """Its own name is not taken by itself."""
+    stored = concept(owner, "Bo")
+    await memory.put(stored, expected_version=None)
+    await memory.put(next_version(stored, name="BO"), expected_version=1)
+    assert (await memory.library(owner)).get(stored.id).name == "BO"
+
+
+async def test_a_write_that_saw_another_version_is_refused(memory: MilvusMemory, owner: Owner) -> None:
+    """Neither edits nor deletions nor second creations overwrite what they did not see."""
+    stored = concept(owner, "Bo")
+    await memory.put(stored, expected_version=None)
+    edited = next_version(stored, info="edited")
+    await memory.put(edited, expected_version=1)
+    with pytest.raises(VersionMismatch):
+        await memory.put(next_version(stored, info="lost"), expected_version=1)
+    with pytest.raises(VersionMismatch):
+        await memory.put(stored, expected_version=None)
+    with pytest.raises(VersionMismatch):
+        await memory.delete(owner, stored.id, expected_version=1)
+    assert_same((await memory.library(owner)).get(stored.id), edited)
+
+
+async def test_deleting_gives_back_what_it_was(memory: MilvusMemory, owner: Owner) -> None:
+    """And it is gone from the library and from search; a second time it is not found."""
+    stored = concept(owner, "Bo", avatars=2)
+    await memory.put(stored, expected_version=None)
+    assert_same(await memory.delete(owner, stored.id, expected_version=1), stored)
+    assert (await memory.library(owner)).concepts == ()
+    assert await memory.nearest(owner, stored.avatars[0].embedding[None], k=3) == [[]]
+    with pytest.raises(ConceptNotFound):
+        await memory.delete(owner, stored.id)
+    with pytest.raises(ConceptNotFound):
+        await memory.put(next_version(stored), expected_version=1)
+
+
+@pytest.mark.parametrize("concept_id", ["", 'x" or scope != "', "../up", "no such", "x" * 65, "\x00"])
+async def test_an_id_that_cannot_be_is_not_found(memory: MilvusMemory, owner: Owner, concept_id: str) -> None:
+    """Ids from addresses never reach the filter language unchecked."""
+    await memory.put(concept(owner, "Bo"), expected_version=None)
+    with pytest.raises(ConceptNotFound):
+        await memory.delete(owner, concept_id)
+    assert len((await memory.library(owner)).concepts) == 1
+
+
+async def test_every_write_is_seen_by_the_next_read(memory: MilvusMemory, owner: Owner) -> None:
+    """A hundred random edits and deletions, each followed by a read: none is stale, none is half done."""
+    chooser = random.Random(7)
+    expected: dict[str, Concept] = {}
+    for step in range(100):
+        roll = chooser.random()
+        if not expected or roll < 0.4:
+            changed = concept(owner, f"c {step}", avatars=chooser.randint(1, 3))
+            await memory.put(changed, expected_version=None)
+            expected[changed.id] = changed
+        elif roll < 0.8:
+            current = expected[chooser.choice(sorted(expected))]
+            avatars = concept(owner, "x", avatars=chooser.randint(1, 3)).avatars
+            changed = next_version(current, info=f"step {step}", avatars=avatars)
+            await memory.put(changed, expected_version=current.version)
+            expected[changed.id] = changed
+        else:
+            await memory.delete(owner, expected.popitem()[0])
+        library = await memory.library(owner)
+        assert {c.id: (c.version, c.info) for c in library.concepts} == {
+            c.id: (c.version, c.info) for c in expected.values()
+        }
+        assert len(library.matrix) == sum(len(c.avatars) for c in expected.values())
+    for found in (await memory.library(owner)).concepts:
+        assert_same(found, expected[found.id])
+
+
+async def test_of_writers_at_the_same_moment_one_wins(memory: MilvusMemory, owner: Owner) -> None:
+    """Ten edits of one version, and ten creations of one name."""
+    stored = concept(owner, "Bo")
+    await memory.put(stored, expected_version=None)
+    edits = (memory.put(next_version(stored, info=str(i)), expected_version=1) for i in range(10))
+    outcomes = await asyncio.gather(*edits, return_exceptions=True)
+    assert sorted(type(o).__name__ for o in outcomes) == ["NoneType", *["VersionMismatch"] * 9]
+    creations = (memory.put(concept(owner, "Rex"), expected_version=None) for _ in range(10))
+    outcomes = await asyncio.gather(*creations, return_exceptions=True)
+    assert sorted(type(o).__name__ for o in outcomes) == [*["NameTaken"] * 9, "NoneType"]
+
+
+async def test_nearest_is_exact(memory: MilvusMemory, owner: Owner) -> None:
+    """The same avatars, order and similarities as plain numpy, after edits and deletions too."""
+    concepts = [concept(owner, f"c {i}", avatars=1 + i % 3) for i in range(30)]
+    for stored in concepts:
+        await memory.put(stored, expected_version=None)
+    for stored in concepts[:5]:
+        await memory.put(next_version(stored, avatars=concept(owner, "x", avatars=2).avatars), expected_version=1)
+    for stored in concepts[5:10]:
+        await memory.delete(owner, stored.id)
+    library = await memory.library(owner)
+    ids = [(c.id, a.id) for c in library.concepts for a in c.avatars]
+    queries = np.stack([unit_vector() for _ in range(4)])
+    found = await memory.nearest(owner, queries, k=7)
+    for query, hits in zip(queries, found, strict=True):
+        similarities = library.matrix @ query
+        best = np.argsort(-similarities)[:7]
+        assert [(h.concept_id, h.avatar_id) for h in hits] == [ids[i] for i in best]
+        np.testing.assert_allclose([h.similarity for h in hits], similarities[best], atol=1e-5)
+
+
+async def test_readers_never_see_half_an_edit(memory: MilvusMemory, owner: Owner) -> None:
+    """While one concept alternates between one and three avatars, each read finds one whole version of it."""
+    current = concept(owner, "Bo", avatars=1)
+    await memory.put(current, expected_version=None)
+    done = asyncio.Event()
+
+    async def read() -> list[Library]:
+        seen = []
+        while not done.is_set():
+            seen.append(await memory.library(owner))
+        return seen
+
+    reader = asyncio.create_task(read())
+    for _ in range(20):
+        count = 3 if len(current.avatars) == 1 else 1
+        edited = next_version(current, info=f"{count} avatars", avatars=concept(owner, "x", avatars=count).avatars)
+        await memory.put(edited, expected_version=current.version)
+        current = edited
+    done.set()
+    for library in await reader:
+        (found,) = library.concepts
+        assert len(library.matrix) == len(found.avatars)
+        assert found.version == 1 or found.info == f"{len(found.avatars)} avatars"
+
+
+async def test_embeddings_of_another_version_of_the_embedder_are_not_mixed_in(
+    memory: MilvusMemory, milvus_uri: str, owner: Owner
+) -> None:
+    """They could not be compared."""
+    await memory.put(concept(owner, "Bo"), expected_version=None)
+    other = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-2")
+    assert (await other.library(owner)).concepts == ()
+    assert await other.nearest(owner, unit_vector()[None], k=1) == [[]]
+    await other.close()
+    assert len((await memory.library(owner)).concepts) == 1
+
+
+async def test_what_a_dead_writer_left_is_ignored_and_then_removed(
+    milvus_uri: str, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer dies before its commit: its avatars are found by nobody; one dies after it: the new version counts."""
+    writer = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
+    tables = writer._tables
+    stored = concept(owner, "Bo")
+    await writer.put(stored, expected_version=None)
+    plain_insert = tables.insert
+
+    def dies_before_commit(table: str, rows: list[dict[str, object]], deadline: object) -> None:
+        if table == tables.concepts:
+            raise Unavailable("killed")
+        plain_insert(table, rows, deadline)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(Unavailable):
+        patch.setattr(tables, "insert", dies_before_commit)
+        await writer.put(next_version(stored, avatars=concept(owner, "x").avatars), expected_version=1)
+    assert_same((await writer.library(owner)).get(stored.id), stored)
+    assert [h.avatar_id for h in (await writer.nearest(owner, unit_vector()[None], k=5))[0]] == [stored.avatars[0].id]
+
+    edited = next_version(stored, info="edited")
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "delete", lambda *_: (_ for _ in ()).throw(Unavailable("killed")))
+        await writer.put(edited, expected_version=1)
+    assert_same((await writer.library(owner)).get(stored.id), edited)
+    await writer.close()
+
+    monkeypatch.setattr(milvus_adapter, "GRACE_MS", -1_000)
+    fresh = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
+    await fresh.put(concept(owner, "Rex"), expected_version=None)
+    deadline = Deadline(10)
+    left = [
+        fresh._tables.query(t, f'scope == "{owner.scope}"', ["pk"], deadline) for t in (tables.concepts, tables.avatars)
+    ]
+    assert [len(rows) for rows in left] == [2, 2]
+    await fresh.close()
+
+
+async def test_a_cancelled_write_is_over_before_its_caller_goes_on(memory: MilvusMemory, owner: Owner) -> None:
+    """What follows it, such as replacing the cache's generation, must not overtake it."""
+    for attempt in range(5):
+        stored = concept(owner, f"c {attempt}")
+        task = asyncio.create_task(memory.put(stored, expected_version=None))
+        await asyncio.sleep(0.001 * attempt)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        before = [c.id for c in (await memory.library(owner)).concepts]
+        await asyncio.sleep(0.05)
+        assert [c.id for c in (await memory.library(owner)).concepts] == before
+
+
+async def test_a_library_larger_than_a_page_is_read_whole(
+    memory: MilvusMemory, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages are followed to the end."""
+    monkeypatch.setattr("rap_serve.adapters.milvus_tables.PAGE_ROWS", 8)
+    ids = []
+    for i in range(30):
+        stored = concept(owner, f"c {i}")
+        await memory.put(stored, expected_version=None)
+        ids.append(stored.id)
+    assert [c.id for c in (await memory.library(owner)).concepts] == sorted(ids)
+
+
+async def test_a_memory_that_is_not_there_is_unavailable(owner: Owner) -> None:
+    """Reads, writes and pings say so, before their deadline."""
+    away = MilvusMemory(uri=f"http://127.0.0.1:{free_port()}", dim=DIM, embedder_version="tiny-1", timeout_seconds=1.0)
+    for call in (
+        away.ping(),
+        away.library(owner),
+        away.put(concept(owner, "Bo"), expected_version=None),
+        away.delete(owner, "x"),
+        away.nearest(owner, unit_vector()[None], k=1),
+    ):
+        with pytest.raises(Unavailable):
+            async with asyncio.timeout(3.0):
+                await call
+    await away.close()
+
+
+@pytest.fixture
+async def own_lite(tmp_path: Path) -> AsyncIterator[tuple[MilvusLiteServer, MilvusMemory]]:
+    """A server that a test may kill, and a memory on it."""
+    server = MilvusLiteServer(tmp_path / "milvus", free_port())
+    server.start()
+    memory = MilvusMemory(uri=server.uri, dim=DIM, embedder_version="tiny-1")
+    yield server, memory
+    await memory.close()
+    server.stop()
+
+
+async def test_acknowledged_writes_survive_a_killed_server(
+    own_lite: tuple[MilvusLiteServer, MilvusMemory], owner: Owner
+) -> None:
+    """Killed amid a stream of edits, twice; after a restart on its port all is as acknowledged, or one edit newer."""
+    server, memory = own_lite
+    acknowledged: dict[str, Concept] = {}
+    attempted: dict[str, Concept] = {}
+
+    async def write() -> None:
+        for i in range(1_000):
+            current = acknowledged.get(f"c {i % 20}")
+            changed = next_version(current, info=f"{i}") if current else concept(owner, f"c {i % 20}")
+            attempted[changed.name] = changed
+            await memory.put(changed, expected_version=current.version if current else None)
+            acknowledged[changed.name] = changed
+
+    for _ in range(2):
+        writer = asyncio.create_task(write())
+        await asyncio.sleep(1.2)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(Unavailable):
+            await writer
+        with pytest.raises(Unavailable):
+            await memory.ping()
+        server.start()
+        found = {c.name: c for c in (await memory.library(owner)).concepts}
+        for name, stored in acknowledged.items():
+            assert_same(found[name], stored if found[name].version == stored.version else attempted[name])
+        acknowledged |= found
+
+
+async def test_a_stopped_server_closes_its_files_and_starts_again(
+    own_lite: tuple[MilvusLiteServer, MilvusMemory], owner: Owner
+) -> None:
+    """Nothing is left in its log, and all is there."""
+    server, memory = own_lite
+    await memory.put(concept(owner, "Bo"), expected_version=None)
+    server.stop()
+    assert not server.alive()
+    server.start()
+    assert [c.name for c in (await memory.library(owner)).concepts] == ["Bo"]

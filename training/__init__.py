@@ -1,0 +1,1 @@
+"""The RAP data pipeline and the training of the tiny model family."""

@@ -1,0 +1,92 @@
+"""The drawn pictures that the tiny MLLM's conversations are about.
+
+A picture stands in a prompt as its place in the album, so that its features are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rap_serve.domain.prompt import ImagePart, Part
+from training.world.scene import sample_scene
+from training.world.things import Split, Thing, sample_thing
+from training.world.views import clean_crop, draw_several, loose_crop
+
+Pixels = NDArray[np.uint8]
+SIDE = 96
+VIEWS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture, what it shows (places in the album), and where: middles, shares of width and height."""
+
+    picture: int
+    things: tuple[int, ...]
+    middles: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Album:
+    """``avatars[i]``: pictures of thing i alone. ``pixels``: RGB, uint8, (n, 96, 96, 3), empty where not drawn."""
+
+    things: tuple[Thing, ...]
+    avatars: tuple[tuple[int, ...], ...]
+    shown: tuple[Shown, ...]
+    pixels: Pixels
+
+
+def draw_album(rng: np.random.Generator, *, split: Split, things: int, shown: int) -> Album:
+    """Things of one split, ``VIEWS`` avatars of each, and pictures of one to three of them."""
+    pixels = np.empty((things * VIEWS + shown, SIDE, SIDE, 3), np.uint8)
+    drawn = [draw_several(sample_thing(rng, split=split), rng, side=SIDE, count=VIEWS) for _ in range(things)]
+    for i, each in enumerate(drawn):
+        for j, drawing in enumerate(each.drawings):
+            crop = loose_crop(drawing, (), rng, side=SIDE) if j else clean_crop(drawing, rng, side=SIDE)
+            pixels[i * VIEWS + j] = crop
+    pictures = []
+    for i in range(shown):
+        chosen, middles, image = _photo(rng, [each.thing for each in drawn])
+        pixels[things * VIEWS + i] = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        pictures.append(Shown(things * VIEWS + i, chosen, middles))
+    avatars = tuple(tuple(range(i * VIEWS, (i + 1) * VIEWS)) for i in range(things))
+    return Album(tuple(each.thing for each in drawn), avatars, tuple(pictures), pixels)
+
+
+def blind_album(rng: np.random.Generator, *, things: int) -> Album:
+    """Things that were not drawn, one to three on a picture: for learning words without seeing."""
+    chosen = tuple(sample_thing(rng, split="train") for _ in range(things))
+    groups = [tuple(int(i) for i in rng.choice(things, 1 + n % 3, replace=False)) for n in range(things)]
+    shown = tuple(Shown(0, group, ((0.5, 0.5),) * len(group)) for group in groups)
+    return Album(chosen, ((0,),) * things, shown, np.empty((0, SIDE, SIDE, 3), np.uint8))
+
+
+def _photo(
+    rng: np.random.Generator, things: Sequence[Thing]
+) -> tuple[tuple[int, ...], tuple[tuple[float, float], ...], Pixels]:
+    count = int(rng.choice([1, 2, 3], p=[0.66, 0.27, 0.07]))
+    chosen = tuple(int(i) for i in rng.choice(len(things), count, replace=False))
+    if count == 1 and rng.random() < 0.4:
+        drawing = draw_several(things[chosen[0]], rng, side=SIDE, count=1).drawings[0]
+        return chosen, ((0.5, 0.5),), loose_crop(drawing, (), rng, side=SIDE)
+    height, width = int(rng.integers(170, 240)), int(rng.integers(170, 260))
+    scene = sample_scene(rng, [things[i] for i in chosen], height=height, width=width)
+    boxes = scene.boxes_xyxy
+    middles = tuple(((float(b[0] + b[2])) / 2 / width, float(b[1] + b[3]) / 2 / height) for b in boxes)
+    return chosen, middles, scene.image
+
+
+def picture_part(place: int) -> ImagePart:
+    """A picture of the album as a part of a prompt."""
+    return ImagePart(str(place).encode(), "album/place")
+
+
+def place_of(part: Part) -> int:
+    """The album place that ``picture_part`` wrote."""
+    assert isinstance(part, ImagePart)
+    return int(part.data)

@@ -1,0 +1,236 @@
+"""What there is in the world: things, each one a tuple of discrete attributes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import astuple, dataclass
+from typing import Literal
+
+import numpy as np
+
+Split = Literal["train", "test"]
+Rgb = tuple[int, int, int]
+
+COLOURS: dict[str, Rgb] = {
+    "red": (200, 32, 38),
+    "orange": (236, 122, 28),
+    "yellow": (242, 204, 48),
+    "lime": (150, 200, 50),
+    "green": (46, 134, 62),
+    "teal": (22, 138, 138),
+    "turquoise": (80, 200, 205),
+    "blue": (38, 92, 196),
+    "navy": (26, 36, 88),
+    "purple": (112, 52, 152),
+    "magenta": (200, 36, 132),
+    "pink": (242, 152, 178),
+    "brown": (112, 68, 38),
+    "tan": (186, 142, 92),
+    "beige": (226, 206, 170),
+    "white": (240, 240, 236),
+    "grey": (136, 138, 142),
+    "black": (34, 34, 38),
+}
+FUR = ("brown", "tan", "beige", "white", "grey", "black", "orange")
+
+PATTERNS = (
+    "plain",
+    "stripes",
+    "hoops",
+    "diagonal stripes",
+    "dots",
+    "checks",
+    "patches",
+    "speckles",
+    "a wide band",
+    "zigzags",
+    "marbling",
+    "diamonds",
+)
+FINISHES = ("matte", "glossy", "furry", "woven", "wooden")
+WORN = ("nothing", "collar", "scarf", "hat", "bow", "glasses")
+EMBLEMS = ("nothing", "heart", "star", "smiling face", "ring", "leaf", "label", "cross")
+MARKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The words and choices of one category. ``forms`` and ``parts`` have four entries each."""
+
+    forms: tuple[str, str, str, str]
+    parts: tuple[str, str, str, str]
+    synonyms: tuple[str, ...]
+    alive: bool = False
+
+
+KINDS: dict[str, Kind] = {
+    "dog": Kind(
+        ("slim", "sturdy", "little", "fluffy"),
+        ("floppy ears", "pointed ears", "round ears", "long ears"),
+        ("dog", "puppy", "pet", "hound"),
+        alive=True,
+    ),
+    "cat": Kind(
+        ("slim", "chubby", "little", "fluffy"),
+        ("pointed ears", "wide ears", "small ears", "tall ears"),
+        ("cat", "kitten", "pet", "kitty"),
+        alive=True,
+    ),
+    "bear": Kind(
+        ("slim", "chubby", "little", "big"),
+        ("a pale belly", "a round patch on the foot", "long arms", "big ears"),
+        ("bear", "teddy bear", "plush toy", "stuffed animal", "plushie", "toy"),
+        alive=True,
+    ),
+    "duck": Kind(
+        ("slim", "round", "little", "long"),
+        ("a flat beak", "a small wing", "a big wing", "a crest"),
+        ("duck", "rubber duck", "bird", "toy"),
+        alive=True,
+    ),
+    "mug": Kind(
+        ("tall", "short", "round", "tapered"),
+        ("a round handle", "a square handle", "two handles", "a small handle"),
+        ("mug", "cup", "coffee cup"),
+    ),
+    "bowl": Kind(
+        ("deep", "shallow", "round", "flared"),
+        ("a foot", "berries in it", "a lid", "a rim"),
+        ("bowl", "dish"),
+    ),
+    "teapot": Kind(
+        ("round", "tall", "flat", "tapered"),
+        ("a high handle", "a side handle", "a long spout", "a big knob"),
+        ("teapot", "pot", "kettle"),
+    ),
+    "bottle": Kind(
+        ("slim", "wide", "tapered", "tall"),
+        ("a screw cap", "a cork", "a pump", "a long neck"),
+        ("bottle", "flask", "drink"),
+    ),
+    "carton": Kind(
+        ("slim", "wide", "short", "tall"),
+        ("a gable top", "a screw cap", "a flat top", "a slanted top"),
+        ("carton", "milk carton", "oat milk carton", "juice box", "drink", "box", "package"),
+    ),
+    "can": Kind(
+        ("slim", "wide", "short", "tall"),
+        ("a ring pull", "a wide rim", "a paper label", "a lid"),
+        ("can", "tin", "soda can", "drink"),
+    ),
+    "car": Kind(
+        ("low", "tall", "long", "short"),
+        ("big wheels", "a roof rack", "a spoiler", "an open back"),
+        ("car", "toy car", "vehicle", "automobile", "truck"),
+    ),
+    "house": Kind(
+        ("tall", "wide", "narrow", "low"),
+        ("a pointed roof", "a flat roof", "a tower", "a chimney"),
+        ("house", "building", "home", "tower", "castle"),
+    ),
+    "plant": Kind(
+        ("tall", "bushy", "drooping", "small"),
+        ("long leaves", "round leaves", "flowers", "spines"),
+        ("plant", "potted plant", "flower", "cactus"),
+    ),
+    "vase": Kind(
+        ("slim", "round", "flared", "tall"),
+        ("two ears", "a narrow neck", "a foot", "a wide mouth"),
+        ("vase", "jar", "urn", "candle"),
+    ),
+    "backpack": Kind(
+        ("tall", "wide", "round", "small"),
+        ("one pocket", "two pockets", "a top flap", "side straps"),
+        ("backpack", "bag", "rucksack"),
+    ),
+    "boot": Kind(
+        ("tall", "low", "slim", "chunky"),
+        ("laces", "a buckle", "a high heel", "a cuff"),
+        ("boot", "shoe", "sneaker", "trainer"),
+    ),
+    "chair": Kind(
+        ("tall", "low", "wide", "narrow"),
+        ("a slatted back", "a solid back", "a round back", "armrests"),
+        ("chair", "seat", "stool", "furniture"),
+    ),
+    "clock": Kind(
+        ("round", "square", "oval", "tall"),
+        ("two bells", "roman marks", "dot marks", "a stand"),
+        ("clock", "alarm clock", "watch"),
+    ),
+    "robot": Kind(
+        ("tall", "short", "boxy", "round"),
+        ("an antenna", "wheels", "claws", "a screen"),
+        ("robot", "toy robot", "toy", "figurine", "monster toy"),
+    ),
+    "lamp": Kind(
+        ("tall", "short", "wide", "slim"),
+        ("a cone shade", "a drum shade", "a round shade", "a bent arm"),
+        ("lamp", "light", "lantern"),
+    ),
+}
+CATEGORIES: tuple[str, ...] = tuple(KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One thing: two pictures show the same thing exactly when all these are equal.
+
+    ``form`` and ``part`` index into the category's ``Kind``; ``mark`` seeds the places of patches and
+    the signs on labels.
+    """
+
+    category: str
+    base: str
+    accent: str
+    detail: str
+    pattern: str
+    finish: str
+    form: int
+    part: int
+    extra: str
+    mark: int
+
+
+def identity_seed(thing: Thing) -> int:
+    """A stable 64-bit number of the thing, the same in every process."""
+    digest = hashlib.sha1(repr(astuple(thing)).encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def split_of(thing: Thing) -> Split:
+    """The split that owns the thing: one in five is ``test``."""
+    return "test" if identity_seed(thing) % 5 == 0 else "train"
+
+
+def sample_thing(rng: np.random.Generator, *, split: Split, category: str | None = None) -> Thing:
+    """A thing of the split, of ``category`` where one is named."""
+    while True:
+        thing = _any_thing(rng, category or CATEGORIES[rng.integers(len(CATEGORIES))])
+        if split_of(thing) == split:
+            return thing
+
+
+def _any_thing(rng: np.random.Generator, category: str) -> Thing:
+    alive = KINDS[category].alive
+    names = FUR if alive and rng.random() < 0.7 else tuple(COLOURS)
+    base = _pick(rng, names)
+    accent = _pick(rng, tuple(name for name in names if name != base))
+    detail = _pick(rng, tuple(name for name in COLOURS if name != base))
+    finish = _pick(rng, ("furry", "furry", "matte", "woven") if alive else FINISHES)
+    return Thing(
+        category=category,
+        base=base,
+        accent=accent,
+        detail=detail,
+        pattern="plain" if rng.random() < 0.2 else _pick(rng, PATTERNS),
+        finish=finish,
+        form=int(rng.integers(4)),
+        part=int(rng.integers(4)),
+        extra=_pick(rng, WORN if alive else EMBLEMS),
+        mark=int(rng.integers(MARKS)),
+    )
+
+
+def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+    return options[int(rng.integers(len(options)))]

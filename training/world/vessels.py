@@ -1,0 +1,213 @@
+"""How the things that hold something look: one function a category, in unit coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.world.canvas import Canvas, Pixels
+from training.world.marks import DARK, METAL, Shape, colours, emblem, label, mixed
+from training.world.things import COLOURS, Rgb, Thing
+
+
+def mug(c: Canvas, t: Thing, body: Pixels) -> None:
+    base, accent, detail = colours(t)
+    w, h, taper = ((0.22, 0.36, 0), (0.28, 0.22, 0), (0.27, 0.28, 0.02), (0.26, 0.3, 0.08))[t.form]
+    size = (0.15, 0.15, 0.14, 0.09)[t.part]
+    for side in (1, -1) if t.part == 2 else (1,):
+        x = 0.46 + side * (w + size * 0.3)
+        if t.part == 1:
+            c.stroke(
+                [(x - 0.05, 0.38), (x + side * size, 0.38), (x + side * size, 0.62), (x - 0.05, 0.62)], 0.06, accent
+            )
+        else:
+            c.loop(x, 0.5, size, size, 0.06, accent)
+    c.polygon(
+        [(0.46 - w, 0.5 - h), (0.46 + w, 0.5 - h), (0.46 + w - taper, 0.5 + h), (0.46 - w + taper, 0.5 + h)], body
+    )
+    c.ellipse(0.46, 0.5 + h, w - taper, 0.05, body)
+    c.ellipse(0.46, 0.5 - h, w, 0.07, base)
+    c.ellipse(0.46, 0.5 - h + 0.01, w * 0.87, 0.05, DARK if t.mark % 2 else detail)
+    emblem(c, t, 0.46, 0.54, w * 0.5)
+
+
+def bowl(c: Canvas, t: Thing, body: Pixels) -> None:
+    base, accent, detail = colours(t)
+    h = (0.36, 0.2, 0.3, 0.27)[t.form]
+    flare = (0.3, 0.3, 0.38, 0.16)[t.form]
+    top = 0.45
+    if t.part == 0:
+        c.polygon(
+            [(0.36, top + h - 0.03), (0.64, top + h - 0.03), (0.68, top + h + 0.1), (0.32, top + h + 0.1)], accent
+        )
+    c.polygon(
+        [
+            (0.06, top),
+            (0.94, top),
+            (0.86, top + h * 0.55),
+            (0.5 + flare, top + h),
+            (0.5 - flare, top + h),
+            (0.14, top + h * 0.55),
+        ],
+        body,
+    )
+    c.ellipse(0.5, top, 0.44, 0.13, accent if t.part == 3 else base)
+    c.ellipse(0.5, top + 0.01, 0.39, 0.1, mixed(base, DARK))
+    if t.part == 1:
+        seed = np.random.default_rng(t.mark)
+        for dx, dy in seed.uniform(-1, 1, (16, 2)):
+            c.ellipse(0.5 + 0.3 * dx, top + 0.06 * dy - 0.02, 0.07, 0.07, detail if dx > 0 else accent)
+    if t.part == 2:
+        c.ellipse(0.5, top - 0.06, 0.42, 0.17, accent)
+        c.ellipse(0.5, top - 0.25, 0.06, 0.05, detail)
+    emblem(c, t, 0.5, top + 0.14 + h * 0.35, h * 0.35)
+
+
+def teapot(c: Canvas, t: Thing, body: Pixels) -> None:
+    _, accent, detail = colours(t)
+    rx, ry = ((0.27, 0.25), (0.22, 0.31), (0.3, 0.19), (0.25, 0.27))[t.form]
+    reach = 0.2 if t.part == 2 else 0.12
+    c.polygon(
+        [(0.5 - rx * 0.8, 0.66), (0.5 - rx - reach, 0.36), (0.5 - rx - reach + 0.08, 0.34), (0.5 - rx * 0.7, 0.5)],
+        accent,
+    )
+    if t.part == 0:
+        c.loop(0.5, 0.58 - ry, rx * 0.9, 0.26, 0.05, detail)
+    else:
+        c.loop(0.5 + rx, 0.56, 0.13, 0.15, 0.055, accent)
+    if t.form == 3:
+        c.polygon([(0.36, 0.3), (0.64, 0.3), (0.5 + rx, 0.84), (0.5 - rx, 0.84)], body)
+    c.ellipse(0.5, 0.58, rx, ry, body)
+    c.ellipse(0.5, 0.6 - ry, rx * 0.5, 0.06, accent)
+    knob = 0.075 if t.part == 3 else 0.04
+    c.ellipse(0.5, 0.54 - ry - knob * 0.6, knob, knob, detail)
+    emblem(c, t, 0.5, 0.6, rx * 0.45)
+
+
+def bottle(c: Canvas, t: Thing, body: Pixels) -> None:
+    base, accent, detail = colours(t)
+    w, shoulder = ((0.12, 0.34), (0.19, 0.36), (0.17, 0.46), (0.14, 0.3))[t.form]
+    neck = 0.045 if t.part == 3 else 0.065
+    bottom = 0.97 if t.form in (0, 3) else 0.9
+    c.box(0.5 - neck, 0.14, 0.5 + neck, shoulder, base)
+    c.polygon(
+        [
+            (0.5 - neck, shoulder - 0.1),
+            (0.5 + neck, shoulder - 0.1),
+            (0.5 + w, shoulder + 0.06),
+            (0.5 + w, bottom),
+            (0.5 - w, bottom),
+            (0.5 - w, shoulder + 0.06),
+        ],
+        body,
+    )
+    if t.part == 2:
+        c.stroke([(0.5, 0.16), (0.5, 0.05), (0.68, 0.05), (0.68, 0.1)], 0.045, detail)
+    cap: Rgb = COLOURS["tan"] if t.part == 1 else detail
+    c.box(0.5 - neck * 1.3, 0.08, 0.5 + neck * 1.3, 0.17, cap)
+    if t.mark % 2:
+        label(c, t, 0.5 - w, shoulder + 0.18, 0.5 + w, shoulder + 0.42)
+        c.stroke([(0.5 - w, shoulder + 0.18), (0.5 + w, shoulder + 0.18)], 0.02, accent)
+    else:
+        emblem(c, t, 0.5, shoulder + 0.28, w * 0.75)
+
+
+def carton(c: Canvas, t: Thing, body: Pixels) -> None:
+    base, accent, detail = colours(t)
+    w, h = ((0.17, 0.33), (0.25, 0.3), (0.22, 0.22), (0.19, 0.37))[t.form]
+    top, bottom, side = 0.55 - h, 0.55 + h, 0.12
+    c.polygon(
+        [(0.44 + w, top), (0.44 + w + side, top - 0.05), (0.44 + w + side, bottom - 0.06), (0.44 + w, bottom)],
+        mixed(base, DARK),
+    )
+    c.box(0.44 - w, top, 0.44 + w, bottom, body)
+    if t.part == 0:
+        c.polygon(
+            [
+                (0.44 - w, top),
+                (0.44 + w, top),
+                (0.44 + w * 0.9 + side, top - 0.14),
+                (0.44 - w * 0.8 + side * 0.5, top - 0.14),
+            ],
+            accent,
+        )
+        c.box(0.44 - w * 0.8 + side * 0.5, top - 0.19, 0.44 + w * 0.9 + side, top - 0.13, base)
+    elif t.part == 3:
+        c.polygon(
+            [(0.44 - w, top), (0.44 + w, top), (0.44 + w + side, top - 0.16), (0.44 - w + side, top - 0.1)], accent
+        )
+    else:
+        c.polygon(
+            [(0.44 - w, top), (0.44 + w, top), (0.44 + w + side, top - 0.05), (0.44 - w + side, top - 0.05)], accent
+        )
+    if t.part == 1:
+        c.box(0.4, top - 0.11, 0.52, top - 0.01, detail, corner=0.015)
+    _carton_front(c, t, 0.44 - w, top, 0.44 + w, bottom)
+
+
+def _carton_front(c: Canvas, t: Thing, x0: float, y0: float, x1: float, y1: float) -> None:
+    """A printed front: a label high or low, and a picture (round, hill or figure) in the other half."""
+    _, accent, detail = colours(t)
+    h, x, r = y1 - y0, (x0 + x1) / 2, (x1 - x0) / 2
+    high = t.mark % 2 == 0
+    label(c, t, x0 + r * 0.15, y0 + h * (0.08 if high else 0.55), x1 - r * 0.15, y0 + h * (0.45 if high else 0.92))
+    y = y0 + h * (0.72 if high else 0.28)
+    picture = t.mark // 2 % 4
+    if picture == 0:
+        c.ellipse(x, y, r * 0.6, r * 0.6, accent)
+    elif picture == 1:
+        c.polygon([(x0, y + r * 0.7), (x - r * 0.3, y - r * 0.5), (x + r * 0.2, y), (x1, y + r * 0.7)], accent)
+    elif picture == 2:
+        c.box(x0, y - r * 0.25, x1, y + r * 0.25, accent)
+    emblem(c, t, x, y, r * 0.5)
+    if t.extra == "nothing":
+        c.ellipse(x, y, r * 0.3, r * 0.3, detail)
+
+
+def can(c: Canvas, t: Thing, body: Pixels) -> None:
+    _, accent, _ = colours(t)
+    w, h = ((0.16, 0.32), (0.26, 0.26), (0.22, 0.2), (0.19, 0.38))[t.form]
+    c.ellipse(0.5, 0.52 + h, w, 0.06, METAL)
+    c.box(0.5 - w, 0.52 - h, 0.5 + w, 0.52 + h, body)
+    if t.part == 2:
+        label(c, t, 0.5 - w, 0.52 - h * 0.6, 0.5 + w, 0.52 + h * 0.6)
+    rim = 0.04 if t.part == 1 else 0.02
+    c.box(0.5 - w, 0.52 - h, 0.5 + w, 0.52 - h + rim, METAL)
+    c.ellipse(0.5, 0.52 - h, w, 0.065, accent if t.part == 3 else METAL)
+    c.ellipse(0.5, 0.52 - h, w * 0.85, 0.048, mixed(METAL, DARK) if t.part != 3 else accent)
+    if t.part == 0:
+        c.loop(0.5, 0.52 - h, 0.06, 0.02, 0.012, COLOURS["white"])
+    emblem(c, t, 0.5, 0.56, w * 0.65)
+
+
+def vase(c: Canvas, t: Thing, body: Pixels) -> None:
+    base, accent, detail = colours(t)
+    belly = (0.16, 0.3, 0.14, 0.2)[t.form]
+    neck = (0.1, 0.05, 0.1, 0.18)[t.part] + (0.06 if t.form == 2 else 0)
+    heights = np.linspace(0, 1, 12)
+    half = neck + (belly - neck) * np.sin(np.pi * np.clip(heights * (1.1 if t.form != 2 else 0.6), 0, 1)) ** 1.5
+    half[0] += 0.03
+    points = [
+        (0.5 + s * q, 0.08 + 0.84 * v)
+        for s, order in ((1, 1), (-1, -1))
+        for v, q in list(zip(heights, half, strict=True))[::order]
+    ]
+    if t.part == 0:
+        for side in (-1, 1):
+            c.loop(0.5 + side * neck * 1.5, 0.28, 0.09, 0.12, 0.035, accent)
+    if t.part == 2:
+        c.box(0.38, 0.88, 0.62, 0.96, accent)
+    c.polygon(points, body)
+    c.ellipse(0.5, 0.085, float(half[0]), 0.035, mixed(base, DARK))
+    c.stroke([(0.5 - half[2], 0.24), (0.5 + half[2], 0.24)], 0.025, detail)
+    emblem(c, t, 0.5, 0.55, belly * 0.55)
+
+
+VESSELS: dict[str, Shape] = {
+    "mug": mug,
+    "bowl": bowl,
+    "teapot": teapot,
+    "bottle": bottle,
+    "carton": carton,
+    "can": can,
+    "vase": vase,
+}
