@@ -29,7 +29,7 @@ from rap_serve.cli.concepts import concept_table
 from rap_serve.cli.console import fail, out
 from rap_serve.cli.draw import annotated_file
 from rap_serve.cli.home import Service
-from rap_serve.cli.scoring import names_in
+from rap_serve.cli.scoring import handles_in, names_in
 from training.world.scene import Scene, sample_scene
 from training.world.text import info_text
 from training.world.things import Thing, sample_thing
@@ -82,7 +82,7 @@ def ask(service: Service, picture: Path, targets: Sequence[Path]) -> int:
     for target in targets:
         annotated_file(picture, marks(answer.rap["evidence"]), target)
         out.print(f"Picture  {target}", highlight=False, soft_wrap=True)
-    named = names_in(answer.text, CONCEPTS)
+    named = names_in(answer.text, CONCEPTS) | handles_in(answer.text)
     if named == {ASKED_ABOUT}:
         return 0
     fail(f"The answer should name {ASKED_ABOUT!r} alone; it names {sorted(named) or 'nothing'}.")

@@ -38,7 +38,7 @@ Lexicon = Callable[[str], Floats]
 ARCHITECTURE = "yolov8n-worldv2.yaml"
 TEXT_DIM = 512
 BATCH = 8
-SERVED_SIZE = 224
+SERVED_SIZE = 192
 CHECKPOINT_NAME = "yolo_world_tiny.pt"
 
 
@@ -212,7 +212,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     model = new_model()
     first = Stage(options.pretrain_steps, 1.5e-3, ((1.0, (128, 160, 192)),), decay=False)
-    second = Stage(options.steps, 1e-3, ((0.5, (160, 192, 224)), (0.5, (192, 224, 256))), decay=True)
+    second = Stage(options.steps, 1e-3, ((0.5, (128, 160, 192)), (0.5, (160, 192, 224))), decay=True)
     target = options.out / CHECKPOINT_NAME
 
     def keep_first(average: WorldModel, steps: int) -> None:
@@ -230,7 +230,7 @@ def main() -> None:
         def keep(average: WorldModel, steps: int) -> None:
             save_checkpoint(average, target, lexicon, image_size=SERVED_SIZE)
 
-        train(model, second, lexicon, seed=options.seed + 1, save=keep, save_every=500)
+        train(model, second, lexicon, seed=options.seed + 1, save=keep, save_every=250)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import re
 import time
@@ -20,8 +19,11 @@ from rap_serve.adapters.milvus_schema import (
     avatar_rows,
     concept_of,
     key_of,
+    literal,
     name_key,
     newest,
+    of_owner,
+    one_of,
     record_row,
 )
 from rap_serve.adapters.milvus_tables import Deadline, Tables
@@ -105,20 +107,23 @@ class MilvusMemory:
 
     def _library(self, owner: Owner, deadline: Deadline) -> Library:
         rows = self._tables.query(
-            self._tables.concepts, f"{_of(owner)} and embedder == {_literal(self._embedder)}", RECORD_FIELDS, deadline
+            self._tables.concepts,
+            f"{of_owner(owner)} and embedder == {literal(self._embedder)}",
+            RECORD_FIELDS,
+            deadline,
         )
         return Library.of([concept_of(row, owner, self._dim) for row in newest(rows)], dim=self._dim)
 
     def _put(self, concept: Concept, expected_version: int | None, deadline: Deadline) -> None:
         owner, key = concept.owner, name_key(concept.name)
-        condition = f"concept_id == {_literal(concept.id)} or name_key == {_literal(key)}"
+        condition = f"concept_id == {literal(concept.id)} or name_key == {literal(key)}"
         rows = self._heads(owner, condition, deadline)
         mine = [r for r in rows if r["concept_id"] == concept.id]
         _check_version(concept.id, newest(mine), expected_version)
         if any(r["version"] >= concept.version for r in mine):
             raise VersionMismatch(f"The concept is already past version {concept.version}.")
         others = {r["concept_id"] for r in rows} - {concept.id}
-        if others and any(r["name_key"] == key for r in newest(self._heads(owner, _one_of(others), deadline))):
+        if others and any(r["name_key"] == key for r in newest(self._heads(owner, one_of(others), deadline))):
             raise NameTaken(f"There is already a concept named {concept.name!r}; edit it, or choose another name.")
         now_ms = time.time_ns() // 1_000_000
         self._tables.insert(self._tables.avatars, avatar_rows(concept, self._embedder, now_ms=now_ms), deadline)
@@ -126,7 +131,7 @@ class MilvusMemory:
         self._remove_after_commit(owner, mine, deadline)
 
     def _delete(self, owner: Owner, concept_id: str, expected_version: int | None, deadline: Deadline) -> Concept:
-        condition = f"{_of(owner)} and concept_id == {_literal(concept_id)}"
+        condition = f"{of_owner(owner)} and concept_id == {literal(concept_id)}"
         rows = self._tables.query(self._tables.concepts, condition, (*HEAD_FIELDS, *RECORD_FIELDS[2:]), deadline)
         if not rows:
             raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
@@ -161,7 +166,7 @@ class MilvusMemory:
         heads = self._heads(owner, "version > 0", deadline)
         current = {(r["concept_id"], r["version"]) for r in newest(heads)}
         old = [r["pk"] for r in heads if (r["concept_id"], r["version"]) not in current]
-        condition = f"{_of(owner)} and written_at < {time.time_ns() // 1_000_000 - GRACE_MS}"
+        condition = f"{of_owner(owner)} and written_at < {time.time_ns() // 1_000_000 - GRACE_MS}"
         rows = self._tables.query(self._tables.avatars, condition, ("pk", "concept_id", "version"), deadline)
         orphans = [r["pk"] for r in rows if (r["concept_id"], r["version"]) not in current]
         self._tables.delete(self._tables.concepts, old, deadline)
@@ -170,13 +175,13 @@ class MilvusMemory:
 
     def _nearest(self, owner: Owner, queries: Matrix, k: int, deadline: Deadline) -> list[list[Neighbour]]:
         """Searches wider until enough of what is found is current."""
-        condition = f"{_of(owner)} and embedder == {_literal(self._embedder)}"
+        condition = f"{of_owner(owner)} and embedder == {literal(self._embedder)}"
         limit = k
         while True:
             limit = min(limit, MAX_SEARCH_ROWS)
             found = self._tables.search(condition, queries, limit, deadline)
             ids = {hit["concept_id"] for hits in found for hit in hits}
-            heads = newest(self._heads(owner, _one_of(ids), deadline)) if ids else []
+            heads = newest(self._heads(owner, one_of(ids), deadline)) if ids else []
             current = {(r["concept_id"], r["version"]) for r in heads}
             kept = [[h for h in hits if (h["concept_id"], h["version"]) in current] for hits in found]
             if limit == MAX_SEARCH_ROWS or all(
@@ -189,7 +194,7 @@ class MilvusMemory:
             limit = 2 * limit + 16
 
     def _heads(self, owner: Owner, condition: str, deadline: Deadline) -> list[Row]:
-        return self._tables.query(self._tables.concepts, f"{_of(owner)} and ({condition})", HEAD_FIELDS, deadline)
+        return self._tables.query(self._tables.concepts, f"{of_owner(owner)} and ({condition})", HEAD_FIELDS, deadline)
 
     async def _read(self, job: Callable[[Deadline], T]) -> T:
         try:
@@ -239,17 +244,3 @@ def _check_version(concept_id: str, heads: list[Row], expected: int | None) -> N
         raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
     if heads and heads[0]["version"] != expected:
         raise VersionMismatch(f"The concept is at version {heads[0]['version']}, not {expected}.")
-
-
-def _of(owner: Owner) -> str:
-    """The condition that every read and write carries."""
-    return f"scope == {_literal(owner.scope)}"
-
-
-def _one_of(concept_ids: set[str]) -> str:
-    return f"concept_id in [{', '.join(_literal(i) for i in sorted(concept_ids))}]"
-
-
-def _literal(text: str) -> str:
-    """A quoted literal of Milvus' filter language. ``text``: validated ids and hashes only."""
-    return json.dumps(text)

@@ -47,21 +47,16 @@ class MilvusLiteServer:
 
     def start(self) -> None:
         """Returns once it answers; raises Unavailable where it does not. What it says is in ``server.log``."""
-        if self.alive():
-            return
-        self._forget()
-        self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        command = [sys.executable, "-m", "rap_serve.adapters.milvus_lite_server", str(self._data_dir), str(self._port)]
-        with (self._data_dir / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
         deadline = time.monotonic() + START_SECONDS
+        launched = False
         while time.monotonic() < deadline:
-            if not self.alive():
-                break
-            if _listens(self._port):
+            if self.alive() and _listens(self._port):
                 return
+            if not self.alive():
+                if launched:
+                    break
+                self._launch()
+                launched = True
             time.sleep(0.05)
         self.stop()
         raise Unavailable(f"Milvus Lite did not start; see {self._data_dir / 'server.log'}.")
@@ -80,6 +75,15 @@ class MilvusLiteServer:
                 self._process.kill()
                 self._process.wait()
         self._forget()
+
+    def _launch(self) -> None:
+        self._forget()
+        self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        command = [sys.executable, "-m", __name__, str(self._data_dir), str(self._port)]
+        with (self._data_dir / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
 
     def _forget(self) -> None:
         if self._process is not None and self._process.stdin is not None:

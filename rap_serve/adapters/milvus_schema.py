@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -157,6 +157,21 @@ def newest(rows: Sequence[Row]) -> list[Row]:
         if head is None or row["version"] > head["version"]:
             heads[row["concept_id"]] = row
     return list(heads.values())
+
+
+def of_owner(owner: Owner) -> str:
+    """The condition that every query and search carries."""
+    return f"scope == {literal(owner.scope)}"
+
+
+def one_of(concept_ids: Iterable[str]) -> str:
+    """The condition that a row belongs to one of these concepts."""
+    return f"concept_id in [{', '.join(literal(i) for i in sorted(concept_ids))}]"
+
+
+def literal(text: str) -> str:
+    """A quoted literal of Milvus' filter language. ``text``: validated ids and hashes only."""
+    return json.dumps(text)
 
 
 def _box(box: Sequence[float] | None) -> tuple[float, float, float, float] | None:

@@ -160,7 +160,8 @@ class Tables:
                 client = MilvusClient(
                     self._uri, token=self._token, timeout=deadline.left(), grpc_options=CHANNEL_OPTIONS
                 )
-                self._lite = "lite" in str(client.get_server_version(timeout=deadline.left()))
+                version = str(client.get_server_version(timeout=deadline.left()))
+                self._lite = version.startswith("milvus_lite")  # the embedded server 2.3 says "v2.3.5-lite"
                 self._create(client, self.concepts, concepts_schema(partitioned=not self._lite), "L2", deadline)
                 self._create(
                     client, self.avatars, avatars_schema(self._dim, partitioned=not self._lite), "IP", deadline
@@ -180,8 +181,9 @@ class Tables:
             except MilvusException:
                 if not client.has_collection(table, timeout=deadline.left()):
                     raise
-        if not self._lite and not client.list_indexes(table):
-            index = client.prepare_index_params("vector", index_type="FLAT", metric_type=metric)
+        if not self._lite:  # the same index once more is no error
+            index = client.prepare_index_params()
+            index.add_index("vector", index_type="FLAT", metric_type=metric)
             client.create_index(table, index, timeout=deadline.left())
         client.load_collection(table, timeout=deadline.left())
 

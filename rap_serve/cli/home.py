@@ -85,7 +85,7 @@ class Home:
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
 
-    def last_log_lines(self, count: int = 15) -> list[str]:
+    def last_log_lines(self, count: int = 30) -> list[str]:
         """The end of the service's log, oldest line first."""
         if not self.log.exists():
             return []

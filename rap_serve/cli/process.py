@@ -14,6 +14,9 @@ MODULE = "deployments.local"
 MARK = "RAP_SERVICE_HOME"
 """Set for everything that ``rap up`` starts, so that what outlives its parent can still be told apart."""
 
+GRACE_SHARE = 0.7
+"""Of the timeout, for the service to stop by itself; the rest is for finding and killing what is left."""
+
 KILL_SECONDS = 3.0
 _POLL_SECONDS = 0.2
 
@@ -40,10 +43,10 @@ def stop_service(home: Home, timeout_seconds: float) -> int:
     family = _family(service, home)
     if not family:
         return 0
-    deadline = time.monotonic() + max(0.0, timeout_seconds - KILL_SECONDS)
+    deadline = time.monotonic() + timeout_seconds * GRACE_SHARE
     if service is not None:
         _terminate(service)
-        while is_alive(service) and time.monotonic() < deadline:
+        while is_alive(service) and home.status().state != "stopped" and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
             family |= _family(service, home)
     family |= _family(None, home)
@@ -100,11 +103,13 @@ def _terminate(process: psutil.Process) -> None:
 
 
 def _kill(processes: Iterable[psutil.Process]) -> None:
-    """Ends what is still alive and waits for it to be gone."""
+    """Ends what is still alive and waits until it is; a zombie that its new parent never collects is gone too."""
     left = [p for p in processes if is_alive(p)]
     for process in left:
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(left, timeout=KILL_SECONDS)
+    deadline = time.monotonic() + KILL_SECONDS
+    while any(map(is_alive, left)) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)

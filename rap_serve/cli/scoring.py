@@ -1,5 +1,6 @@
 """How well retrieval did: counts per picture, rates with intervals, percentiles."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +17,7 @@ SAME_PLACE_IOU = 0.5
 TOP = (1, 3, 5)
 PERCENTILES = (50, 90, 99)
 RESAMPLES = 2_000
+_HANDLE = re.compile(r"<(\w[\w .-]*)>")
 CONFIDENCE_PERCENT = 95.0
 Z_TWO_SIDED = 1.959964
 """Normal quantile of the 95 % interval; Wilson (1927) reaches z^2 / (n + z^2) from 0 or from 1."""
@@ -145,6 +147,11 @@ def names_in(text: str, names: Collection[str]) -> set[str]:
     """Which of ``names`` the text says, as ``<name>`` or as a whole word, with the service's own rule."""
     ordered = list(names)
     return {ordered[i] for i in mentioned(text, [_named(n) for n in ordered])}
+
+
+def handles_in(text: str) -> set[str]:
+    """Every ``<name>`` that the text says, whether anybody has it or not."""
+    return set(_HANDLE.findall(text))
 
 
 def _named(name: str) -> Concept:

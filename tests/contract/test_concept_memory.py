@@ -5,6 +5,8 @@ import contextlib
 import os
 import random
 import signal
+import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -403,3 +405,32 @@ async def test_a_stopped_server_closes_its_files_and_starts_again(
     assert not server.alive()
     server.start()
     assert [c.name for c in (await memory.library(owner)).concepts] == ["Bo"]
+
+
+async def test_a_server_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    """Even with one that was killed, so that nothing holds its folder and port."""
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from rap_serve.adapters.milvus_lite_server import MilvusLiteServer\n"
+        f"server = MilvusLiteServer(Path({str(tmp_path)!r}), {free_port()}); server.start()\n"
+        "print(server.pid, flush=True); time.sleep(60)"
+    )
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    parent.kill()
+    await parent.wait()
+    assert await asyncio.to_thread(_ends_within, 10.0, pid)
+
+
+def _ends_within(seconds: float, pid: int) -> bool:
+    """Waits for a process that is no child of ours; one that only waits to be reaped has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if " Z " in Path(f"/proc/{pid}/stat").read_text():
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.05)
+    return False

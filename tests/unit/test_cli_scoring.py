@@ -7,6 +7,7 @@ import pytest
 from rap_serve.cli.scoring import (
     Outcome,
     Target,
+    handles_in,
     names_in,
     outcome,
     overlapping,
@@ -128,3 +129,8 @@ def test_percentiles_carry_their_count() -> None:
 def test_an_answer_names_what_stands_there_as_a_word(answer: str, said: set[str]) -> None:
     """In brackets or not; part of another word is no name."""
     assert names_in(answer, ["bo", "bo-2", "luna"]) == said
+
+
+def test_an_invented_handle_is_seen() -> None:
+    """Also one that nobody has; a comparison is none."""
+    assert handles_in("<bo> sits by <pper-1>; 3 < 4 > 2.") == {"bo", "pper-1"}
