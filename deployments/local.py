@@ -1,179 +1,15 @@
-"""The whole service on one machine: ``python -m deployments.local --home DIR --port P``.
-
-Owns a Milvus Lite server, a local Ray and the Serve application, keeps ``status.json`` current while they
-start, writes ``service.json`` (address and key) once they serve, and takes all of it down on SIGTERM.
-"""
+"""The whole service on one machine: ``python -m deployments.local --home DIR --port P``."""
 
 import argparse
-import json
 import os
 import secrets
-import signal
-import socket
-import threading
 from pathlib import Path
-from types import FrameType
 
-import ray
-from pydantic import SecretStr
-from ray import serve
-from ray.serve.config import HTTPOptions
-
-from deployments.app import build
-from deployments.status import Status
-from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import MARK
-from rap_serve.settings import PROJECT_ROOT, AuthSettings, Settings
-
-APPLICATION = "rap"
-TENANT = "default"
-LOGICAL_CPUS = 4
-OBJECT_STORE_BYTES = 512 * 1024 * 1024
-WATCH_SECONDS = 1.0
-
-
-class LocalService:
-    """Everything that one ``rap up`` starts."""
-
-    def __init__(self, home: Path, port: int, profile: str) -> None:
-        self._home = home
-        self._port = port
-        self._profile = profile
-        self._status = Status(home / "status.json", ["memory", "ray", "detector", "embedder", "mllm", "gateway"])
-        self._milvus: MilvusLiteServer | None = None
-        self._stopping = threading.Event()
-
-    def run(self) -> int:
-        """Serves until told to stop; the exit status."""
-        self._listen()
-        try:
-            self._start()
-            self._watch()
-        except Exception as error:
-            self._status.failed(f"{type(error).__name__}: {error}")
-            raise
-        finally:
-            self._shut_down()
-        self._status.stopped()
-        return 0
-
-    def _listen(self) -> None:
-        """Takes the signals that end the service; Ray sets handlers of its own when it starts."""
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
-
-    def _stop(self, signum: int, frame: FrameType | None) -> None:
-        self._stopping.set()
-
-    def _start(self) -> None:
-        metrics_port = free_port()
-        os.environ[MARK] = str(self._home)
-        os.environ.setdefault("RAP_BLOBS__URL", str(self._home / "blobs"))
-        os.environ["RAP_INGRESS__METRICS_URL"] = f"http://127.0.0.1:{metrics_port}/metrics"
-        settings = with_tenant(Settings.load(self._profile), api_key(self._home))
-        if settings.milvus.embedded:
-            with self._status.step("memory"):
-                settings = self._with_embedded_memory(settings)
-        else:
-            self._status.done("memory", settings.milvus.uri)
-        with self._status.step("ray"):
-            start_ray(metrics_port)
-            self._listen()
-            serve.start(http_options=HTTPOptions(host="127.0.0.1", port=self._port))
-        self._deploy(settings)
-        self._announce(settings.auth.keys[TENANT].get_secret_value())
-
-    def _with_embedded_memory(self, settings: Settings) -> Settings:
-        port = free_port()
-        self._milvus = MilvusLiteServer(self._home / "milvus", port)
-        self._milvus.start()
-        milvus = settings.milvus.model_copy(update={"uri": f"http://127.0.0.1:{port}"})
-        return settings.model_copy(update={"milvus": milvus})
-
-    def _deploy(self, settings: Settings) -> None:
-        """Deploys, following each deployment until it is healthy."""
-        handle = threading.Thread(target=self._follow, daemon=True)
-        handle.start()
-        serve.run(build(settings), name=APPLICATION, route_prefix="/")
-        for step in ("detector", "embedder", "mllm", "gateway"):
-            self._status.done(step)
-
-    def _follow(self) -> None:
-        while not self._stopping.wait(WATCH_SECONDS):
-            application = serve.status().applications.get(APPLICATION)
-            for name, deployment in (application.deployments if application else {}).items():
-                self._status.deployment(name, str(deployment.status), deployment.message)
-            if self._status.all_done:
-                return
-
-    def _announce(self, key: str) -> None:
-        service = {"url": f"http://127.0.0.1:{self._port}", "api_key": key, "pid": os.getpid()}
-        write_private(self._home / "service.json", json.dumps(service))
-        self._status.ready()
-
-    def _watch(self) -> None:
-        """Sleeps until stopped; a memory server that died is started again on its port and data."""
-        while not self._stopping.wait(WATCH_SECONDS):
-            if self._milvus is not None and not self._milvus.alive():
-                self._milvus.start()
-
-    def _shut_down(self) -> None:
-        (self._home / "service.json").unlink(missing_ok=True)
-        if ray.is_initialized():
-            serve.shutdown()
-            ray.shutdown()
-        if self._milvus is not None:
-            self._milvus.stop()
-
-
-def start_ray(metrics_port: int) -> None:
-    """A Ray of our own. Its ports may be seen by others on the network, so they ask for a token."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray.init(
-        address="local",
-        num_cpus=LOGICAL_CPUS,
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT)}},
-        _metrics_export_port=metrics_port,
-    )
-
-
-def with_tenant(settings: Settings, key: str) -> Settings:
-    """``settings`` with a first tenant, unless they name its key themselves."""
-    keys = {TENANT: SecretStr(key), **settings.auth.keys}
-    return settings.model_copy(update={"auth": AuthSettings(keys=keys)})
-
-
-def api_key(home: Path) -> str:
-    """The key of this home's tenant, made at its first start."""
-    path = home / "api_key"
-    if not path.exists():
-        write_private(path, f"rap_{secrets.token_urlsafe(32)}")
-    return path.read_text().strip()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read, as a whole or not at all."""
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    fresh.write_text(text)
-    fresh.replace(path)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> int:
-    """Parses the command line and serves."""
+    """Parses the command line, prepares the environment, serves until told to stop."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="where all state lives")
     parser.add_argument("--port", type=int, default=8000)
@@ -181,7 +17,21 @@ def main() -> int:
     options = parser.parse_args()
     home = options.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
+    prepare_environment(home)
+    from deployments.local_service import LocalService  # imports Ray, which reads the environment then and there
+
     return LocalService(home, options.port, options.profile).run()
+
+
+def prepare_environment(home: Path) -> None:
+    """What every process of this service inherits.
+
+    Ray's ports may be seen by others on the network, so they ask for a token; it lives as long as the service.
+    """
+    os.environ[MARK] = str(home)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class RedisSettings(_Group):
     """The shared cache; without a URL each gateway keeps its own."""
 
     url: SecretStr | None = None
-    timeout_seconds: float = 0.05
+    timeout_seconds: float = 0.1
 
 
 class BlobSettings(_Group):

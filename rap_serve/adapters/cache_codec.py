@@ -28,7 +28,7 @@ def encode_library(owner: Owner, library: Library) -> bytes:
             c.version,
             c.created_at,
             c.updated_at,
-            [[a.id, a.image_key, a.box_xyxy] for a in c.avatars],
+            [[a.id, a.image_key, a.picture_size, a.box_xyxy] for a in c.avatars],
         ]
         for c in library.concepts
     ]
@@ -60,8 +60,14 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
                     created_at=created,
                     updated_at=updated,
                     avatars=tuple(
-                        Avatar(id=a_id, image_key=key, box_xyxy=box and _box(box), embedding=embedding)
-                        for (a_id, key, box), embedding in zip(avatars, rows, strict=True)
+                        Avatar(
+                            id=a_id,
+                            image_key=key,
+                            picture_size=(size[0], size[1]),
+                            box_xyxy=box and _box(box),
+                            embedding=embedding,
+                        )
+                        for (a_id, key, size, box), embedding in zip(avatars, rows, strict=True)
                     ),
                 )
             )

@@ -1,5 +1,6 @@
 """Every error as OpenAI's envelope: ``{"error": {"message", "type", "param", "code"}}``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -87,10 +88,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, unexpected)
 
 
-def answer_for_validation(problems: Any) -> JSONResponse:
-    """The answer to a body that does not have the form it should; names the first problem."""
-    first = problems[0]
-    param = ".".join(str(p) for p in first["loc"] if p not in ("body", "query", "path")) or None
-    code = _CODE_BY_VALIDATION.get(first["type"], "invalid_request")
+def answer_for_validation(problems: Sequence[Any]) -> JSONResponse:
+    """The answer to a body that does not have the form it should; names the problem that lies deepest.
+
+    Where a field may have several forms, the form that was meant is the one that was matched furthest.
+    """
+    worst = max(problems, key=lambda p: len(p["loc"]))
+    param = ".".join(str(part) for part in worst["loc"] if _is_field(part)) or None
+    code = _CODE_BY_VALIDATION.get(worst["type"], "invalid_request")
     where = f"{param}: " if param else ""
-    return response(f"{where}{first['msg']}", status=400, code=code, param=param)
+    return response(f"{where}{worst['msg']}", status=400, code=code, param=param)
+
+
+def _is_field(part: str | int) -> bool:
+    """Whether a part of a location is the caller's word, not pydantic's for a form."""
+    return isinstance(part, int) or (part not in ("body", "query", "path", "str") and "[" not in part)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rap_serve.domain.errors import InvalidInput, InvalidName, TooLarge
-from rap_serve.domain.region import BoxXyxy
+from rap_serve.domain.region import BoxXyxy, Pixels, scaled
 
 Vector: TypeAlias = NDArray[np.float32]
 
@@ -23,7 +23,7 @@ MAX_METADATA_ENTRIES = 32
 MAX_METADATA_LENGTH = 512
 MAX_AVATARS = 16
 
-_OWNER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_OWNER_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")
 _NAME = re.compile(r"\w[\w .-]*")
 _CATEGORY = re.compile(r"\w[\w ,.&/()-]*")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -51,12 +51,21 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Avatar:
-    """One picture of a concept. ``embedding``: float32, (dim,), L2 norm 1, of the box or the whole picture."""
+    """One picture of a concept. ``embedding``: float32, (dim,), L2 norm 1, of the box or the whole picture.
+
+    ``box_xyxy`` is in pixels of the picture as it was sent, which was ``picture_size`` (width, height); the
+    stored picture may be smaller.
+    """
 
     id: str
     image_key: str
+    picture_size: tuple[int, int]
     box_xyxy: BoxXyxy | None
     embedding: Vector
+
+    def box_in(self, pixels: Pixels) -> BoxXyxy | None:
+        """The box in a copy of the picture of any size."""
+        return self.box_xyxy and scaled(self.box_xyxy, float(pixels.shape[1] / self.picture_size[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

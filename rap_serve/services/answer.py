@@ -13,6 +13,7 @@ from rap_serve.domain.library import Library
 from rap_serve.domain.match import Evidence
 from rap_serve.domain.ports import BlobStore, Mllm, Picture, Pictures
 from rap_serve.domain.prompt import ConceptBlock, ImagePart, Layout, Part, TextPart, Turn, neutralised
+from rap_serve.services.describe import cropped_avatar
 from rap_serve.services.retrieve import Query, Retrieval, Retrieve
 
 Task: TypeAlias = Literal["chat", "caption", "qa", "recognition"]
@@ -107,9 +108,10 @@ class Answer:
             data, _ = await self._blobs.get(owner, avatar.image_key)
         except NotFound:
             return None
-        if avatar.box_xyxy is not None:
-            data = (await self._pictures.cropped(await self._pictures.load(data), avatar.box_xyxy)).data
-        return ConceptBlock(concept.name, concept.info, ImagePart(data))
+        if avatar.box_xyxy is None:
+            return ConceptBlock(concept.name, concept.info, ImagePart(data))
+        shown = await cropped_avatar(self._pictures, await self._pictures.load(data), avatar)
+        return ConceptBlock(concept.name, concept.info, ImagePart(shown.data, shown.media_type))
 
     def _turns(self, ask: Ask, place: int, blocks: tuple[ConceptBlock, ...]) -> tuple[Turn, ...]:
         turns: list[Turn] = []

@@ -20,7 +20,7 @@ class Describe:
 
     async def __call__(self, owner: Owner, picture: Picture, avatar: Avatar) -> str:
         """One plain sentence, or an empty string while the MLLM cannot be had."""
-        shown = await self._pictures.cropped(picture, avatar.box_xyxy) if avatar.box_xyxy else picture
+        shown = await cropped_avatar(self._pictures, picture, avatar)
         turn = Turn("user", (ImagePart(shown.data, shown.media_type), TextPart("\n" + QUESTION)))
         pieces: list[str] = []
         try:
@@ -31,3 +31,9 @@ class Describe:
         except (Unavailable, Overloaded):
             return ""
         return "".join(pieces).strip()
+
+
+async def cropped_avatar(pictures: Pictures, picture: Picture, avatar: Avatar) -> Picture:
+    """What of the avatar's picture shows the concept."""
+    box = avatar.box_in(picture.pixels)
+    return picture if box is None else await pictures.cropped(picture, box)

@@ -14,7 +14,7 @@ from rap_serve.domain.concept import (
     checked_metadata,
     checked_name,
 )
-from rap_serve.domain.errors import InvalidInput, NotFound, RapError, VersionMismatch
+from rap_serve.domain.errors import Conflict, InvalidInput, NotFound, VersionMismatch
 from rap_serve.domain.ports import Cache, ConceptMemory
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.recall import Recall
@@ -56,7 +56,7 @@ class Edit:
         try:
             async with self._cache.writing(owner):
                 await self._memory.put(edited, expected_version=current.version)
-        except RapError:
+        except (Conflict, NotFound):
             await self._enrol.discard(owner, made)
             raise
         await self._enrol.discard(owner, (a for a in current.avatars if a not in kept))

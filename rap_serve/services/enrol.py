@@ -57,13 +57,19 @@ class Enrol:
         pixels = draft.picture.pixels
         box = draft.box_on_pixels or await self._located(draft.picture, category)
         rows = await self._embedder.embed(pixels, [box or whole_picture(pixels).box_xyxy])
-        return box, rows[0]
+        return box and scaled(box, 1 / draft.picture.scale), rows[0]
 
     async def _stored(self, owner: Owner, draft: AvatarDraft, box: BoxXyxy | None, embedding: Vector) -> Avatar:
         avatar_id = new_ulid()
         own_digest = hashlib.sha256(f"{avatar_id}:{draft.picture.digest}".encode()).hexdigest()
         key = await self._blobs.put(owner, own_digest, draft.picture.data, draft.picture.media_type)
-        return Avatar(id=avatar_id, image_key=key, box_xyxy=box, embedding=embedding)
+        return Avatar(
+            id=avatar_id,
+            image_key=key,
+            picture_size=draft.picture.original_size,
+            box_xyxy=box,
+            embedding=embedding,
+        )
 
     async def _located(self, picture: Picture, category: str) -> BoxXyxy | None:
         """The surest region of the category, if it is more than a speck of the picture."""

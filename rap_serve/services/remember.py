@@ -15,7 +15,7 @@ from rap_serve.domain.concept import (
     fold_name,
     new_ulid,
 )
-from rap_serve.domain.errors import InvalidInput, NameTaken, RapError
+from rap_serve.domain.errors import Conflict, InvalidInput, NameTaken, NotFound
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Calibration
 from rap_serve.domain.ports import Cache, ConceptMemory
@@ -101,7 +101,7 @@ class Remember:
         try:
             async with self._cache.writing(owner):
                 await self._memory.put(concept, expected_version=None)
-        except RapError:
+        except (Conflict, NotFound):
             await self._enrol.discard(owner, avatars)
             raise
         return Remembered(concept, self._lookalikes(concept, library))

@@ -43,7 +43,13 @@ def concept(owner: Owner, name: str, *, avatars: int = 1, **fields: object) -> C
         "created_at": 1_700_000_000_000,
         "updated_at": 1_700_000_000_001,
         "avatars": tuple(
-            Avatar(id=new_ulid(), image_key=f"k{i}", box_xyxy=(0.0, 1.5, 20.0, 30.0), embedding=unit_vector())
+            Avatar(
+                id=new_ulid(),
+                image_key=f"k{i}",
+                picture_size=(640, 480),
+                box_xyxy=(0.0, 1.5, 20.0, 30.0),
+                embedding=unit_vector(),
+            )
             for i in range(avatars)
         ),
         **fields,
