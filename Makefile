@@ -25,6 +25,7 @@ serve: install  ## Run the service in the foreground at port 8000.
 
 train: install  ## Train the tiny family anew, from nothing.
 	$(BIN)/python -m training.embedder --out models/tiny/embedder --seed 0
+	$(BIN)/python -m training.embedder_figures --folder models/tiny/embedder
 	$(BIN)/python -m training.mllm --embedder models/tiny/embedder --out models/tiny/mllm --seed 0
 	$(BIN)/python -m training.detector --embedder models/tiny/embedder --out models/tiny/detector --seed 0
 

@@ -119,8 +119,8 @@ class MllmSettings(_Group):
 class RetrievalSettings(_Group):
     """What it takes to be named; see ``rap_serve.domain.match.AuthorisationPolicy``."""
 
-    false_accept_rate: float = Field(0.01, gt=0, lt=1)
-    margin: float = 0.0
+    false_accept_rate: float = Field(0.04, gt=0, lt=1)
+    margin: float = 0.1
     max_evidence: int = Field(4, ge=1)
     lookalike_confidence: float = 0.9
 

@@ -76,6 +76,13 @@ def http(service: RunningService) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
+def stranger(service: RunningService) -> Iterator[httpx.Client]:
+    """A client without a key."""
+    with httpx.Client(base_url=service.url, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
 def other_tenant(service: RunningService) -> Iterator[httpx.Client]:
     """A client of another tenant."""
     with service.client(OTHER_TENANTS_KEY) as client:

@@ -88,8 +88,8 @@ class AuthorisationPolicy:
     from which two boxes count as one thing. ``max_evidence``: how many concepts a prompt holds.
     """
 
-    false_accept_rate: float = 0.01
-    margin: float = 0.0
+    false_accept_rate: float = 0.04
+    margin: float = 0.1
     same_thing_overlap: float = 0.7
     max_evidence: int = 4
 
@@ -113,35 +113,23 @@ def authorise(
     """The pairs of region and concept that may enter a prompt, surest first.
 
     ``similarities``: float32, (regions, concepts). A pair is accepted when it passes the open-set
-    threshold, leads its region's runner-up by the margin, and neither its concept, nor its region,
-    nor a box of the same thing went to a better pair. The whole picture counts only when no box did.
+    threshold, leads its region's runner-up by the margin, is the concept's best, and no box of the same
+    thing went to a better pair. The whole picture counts only where there is no box.
     """
     if similarities.size == 0:
         return []
     threshold = calibration.threshold(concepts=similarities.shape[1], false_accept_rate=policy.false_accept_rate)
-    accepted: list[Acceptance] = []
-    for region, concept in _best_first(regions, similarities):
-        if similarities[region, concept] < threshold or len(accepted) == policy.max_evidence:
-            continue
-        if region != _best_region(similarities, concept, regions) or not _leads(similarities[region], concept, policy):
-            continue
-        if any(_excludes(regions, other, region, concept, policy) for other in accepted):
-            continue
-        accepted.append(Acceptance(region, concept, float(similarities[region, concept])))
-    return accepted
-
-
-def _best_first(regions: Sequence[Region], similarities: Matrix) -> list[tuple[int, int]]:
-    """Each region with its best concept; boxes before the whole picture."""
+    eligible = [r for r, region in enumerate(regions) if region.label != WHOLE_PICTURE] or list(range(len(regions)))
     best = similarities.argmax(axis=1)
-    order = sorted(range(len(regions)), key=lambda r: (regions[r].label == WHOLE_PICTURE, -similarities[r, best[r]]))
-    return [(r, int(best[r])) for r in order]
-
-
-def _best_region(similarities: Matrix, concept: int, regions: Sequence[Region]) -> int:
-    boxes = [r for r, region in enumerate(regions) if region.label != WHOLE_PICTURE]
-    rivals = [r for r in boxes if int(similarities[r].argmax()) == concept] or list(range(len(regions)))
-    return max(rivals, key=lambda r: float(similarities[r, concept]))
+    accepted: list[Acceptance] = []
+    for region in sorted(eligible, key=lambda r: -similarities[r, best[r]]):
+        pair = Acceptance(region, int(best[region]), float(similarities[region, best[region]]))
+        if pair.similarity < threshold or len(accepted) == policy.max_evidence:
+            break
+        taken = any(_same(regions, other, pair, policy) for other in accepted)
+        if not taken and _leads(similarities[region], pair.concept, policy):
+            accepted.append(pair)
+    return accepted
 
 
 def _leads(row: Matrix, concept: int, policy: AuthorisationPolicy) -> bool:
@@ -149,12 +137,10 @@ def _leads(row: Matrix, concept: int, policy: AuthorisationPolicy) -> bool:
     return others.size == 0 or float(row[concept] - others.max()) >= policy.margin
 
 
-def _excludes(
-    regions: Sequence[Region], taken: Acceptance, region: int, concept: int, policy: AuthorisationPolicy
-) -> bool:
-    if taken.region == region or taken.concept == concept or regions[region].label == WHOLE_PICTURE:
-        return True
-    return _overlap(regions[taken.region].box_xyxy, regions[region].box_xyxy) >= policy.same_thing_overlap
+def _same(regions: Sequence[Region], a: Acceptance, b: Acceptance, policy: AuthorisationPolicy) -> bool:
+    """Whether two pairs speak of one concept or of one thing in the picture."""
+    overlap = _overlap(regions[a.region].box_xyxy, regions[b.region].box_xyxy)
+    return a.concept == b.concept or overlap >= policy.same_thing_overlap
 
 
 def _overlap(a: BoxXyxy, b: BoxXyxy) -> float:

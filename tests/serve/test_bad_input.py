@@ -123,9 +123,9 @@ def test_an_address_that_leads_nowhere_says_so(
 
 @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer rap_wrong"}, {"Authorization": "Basic x"}])
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/nothing", "/v1/users/ann/concepts"])
-def test_without_a_key_nothing_is_told(http: httpx.Client, header: dict[str, str], path: str) -> None:
+def test_without_a_key_nothing_is_told(stranger: httpx.Client, header: dict[str, str], path: str) -> None:
     """Not even which paths there are."""
-    answer = httpx.get(f"{http.base_url}{path.removeprefix('/')}", headers=header, trust_env=False)
+    answer = stranger.get(path, headers=header)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
 
 

@@ -9,7 +9,7 @@ from rap_serve.domain.region import WHOLE_PICTURE, Region
 CALIBRATION = Calibration(
     slope=20, midpoint=0.6, tail_survival=(0.5, 0.1, 0.01, 0.001), tail_similarity=(0.2, 0.4, 0.5, 0.6)
 )
-POLICY = AuthorisationPolicy(false_accept_rate=0.01)
+POLICY = AuthorisationPolicy(false_accept_rate=0.01, margin=0)
 
 
 def box(left: float, label: str = "mug") -> Region:
@@ -49,11 +49,12 @@ def test_two_boxes_around_one_thing_do_not_name_two_concepts() -> None:
     assert pairs([box(0), box(50)], [[0.9, 0.1], [0.2, 0.8]]) == [(0, 0), (1, 1)]
 
 
-def test_the_whole_picture_counts_only_where_no_box_does() -> None:
-    """It is the last resort for a thing that the detector missed."""
+def test_the_whole_picture_counts_only_where_there_is_no_box() -> None:
+    """It is the last resort for a picture in which the detector found nothing."""
     whole = Region((0, 0, 100, 100), WHOLE_PICTURE, 1.0)
     assert pairs([box(0), whole], [[0.9, 0.1], [0.1, 0.95]]) == [(0, 0)]
-    assert pairs([box(0), whole], [[0.3, 0.1], [0.1, 0.95]]) == [(1, 1)]
+    assert pairs([box(0), whole], [[0.3, 0.1], [0.1, 0.95]]) == []
+    assert pairs([whole], [[0.1, 0.95]]) == [(0, 1)]
 
 
 def test_a_margin_keeps_lookalikes_apart() -> None:
