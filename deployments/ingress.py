@@ -115,6 +115,7 @@ class IngressDeployment:
                 pictures=pictures,
                 layout=LAYOUTS[settings.mllm.prompt_layout],
                 model=settings.mllm.model_id,
+                constrain_names=settings.mllm.constrain_names,
             ),
             model=settings.mllm.model_id,
             max_tokens=settings.mllm.max_tokens,

@@ -104,11 +104,16 @@ class EmbedderSettings(_Group):
 
 
 class MllmSettings(_Group):
-    """The model that answers, as vLLM and ``ray.serve.llm`` take it."""
+    """The model that answers, as vLLM and ``ray.serve.llm`` take it.
+
+    ``constrain_names``: an answer can hold no ``<name>`` but those of its evidence, by guided decoding. For models
+    that write names in brackets; others could then not write a bracket at all.
+    """
 
     model_id: str
     source: str
     prompt_layout: Literal["rap", "chat"] = "rap"
+    constrain_names: bool = False
     max_tokens: int = 256
     accelerator_type: str | None = None
     engine: dict[str, Any] = Field(default_factory=dict)

@@ -26,12 +26,13 @@ from training.mllm_album import Album, blind_album, draw_album
 from training.mllm_data import corpus
 from training.mllm_export import build_model, build_tokenizer, export, read_embedder, tower_weights
 from training.mllm_pack import CASES, Cutter, Llava, Packed, answer_loss, batches
+from training.mllm_start import align, start_copying
 
 Curve: TypeAlias = list[dict[str, float]]
 
 BLIND_STEPS, STEPS = 900, 1400
 THINGS, PICTURES = 3000, 6000
-RATE, MUON_RATE = 2.0e-3, 0.02
+RATE, MUON_RATE = 2.0e-3, 0.012
 SEEING_SHARE = 0.6
 SEEING_SHARES = {"one": 16, "several": 14, "mixed": 14, "wrong": 20, "bare": 34, "text": 2}
 """Kinds of cases while the model learns to see; afterwards they come as ``sample_case`` weighs them."""
@@ -101,7 +102,6 @@ def learn_to_see(model: Llava, tokenizer: Cutter, album: Album, features: torch.
         drawn += 1
         return None if drawn > SEEING_UNTIL * steps * CASES else str(rng.choice(kinds, p=shares))
 
-    whiten(model, features)
     data = batches(album, tokenizer, rng, kind, blind=False)
     return learn(model, data, features, steps=steps, share=SEEING_SHARE, name="seeing")
 
@@ -118,25 +118,13 @@ def tower_features(model: Llava, album: Album, embedder: dict[str, Any]) -> torc
     return torch.cat(features).clone()
 
 
-@torch.no_grad()
-def whiten(model: Llava, features: torch.Tensor) -> None:
-    """Let the projector begin with inputs of mean 0 and deviation 1, which its first layer takes care of."""
-    sample = features[:: max(1, len(features) // 2000)].float().flatten(0, 1)
-    mean, deviation = sample.mean(0), sample.std(0) + 1e-3
-    first, second = model.model.multi_modal_projector.linear_1, model.model.multi_modal_projector.linear_2
-    torch.nn.init.normal_(first.weight, std=len(mean) ** -0.5)
-    first.weight.div_(deviation)
-    first.bias.copy_(-first.weight @ mean)
-    torch.nn.init.normal_(second.weight, std=float(model.get_input_embeddings().weight.std()) * len(first.bias) ** -0.5)
-    second.bias.zero_()
-
-
 def untrained(embedder: Path, seed: int) -> tuple[Llava, Cutter, dict[str, Any]]:
     """A model with the embedder's tower, its tokenizer, and the embedder's configuration."""
     torch.manual_seed(seed)
     config, weights = read_embedder(embedder)
     model = build_model(config["model_cfg"])
     model.set_attn_implementation("eager")
+    start_copying(model, seed)
     model.model.vision_tower.load_state_dict(tower_weights(weights))
     model.model.vision_tower.requires_grad_(False)
     return model, build_tokenizer(corpus(np.random.default_rng([seed, 0]), cases=4000)), config
@@ -149,6 +137,7 @@ def train(embedder: Path, out: Path, seed: int, blind_steps: int, steps: int) ->
     curves = {"words": learn_words(model, tokenizer, seed, blind_steps)}
     album = draw_album(np.random.default_rng([seed, 3]), split="train", things=THINGS, shown=PICTURES)
     features = tower_features(model, album, config)
+    curves["align"] = align(model, tokenizer, album, features, seed)
     curves["seeing"] = learn_to_see(model, tokenizer, album, features, seed, steps)
     export(model, tokenizer, config, out)
     minutes = round((time.monotonic() - started) / 60, 1)

@@ -5,6 +5,7 @@ Used inside the engine's replica: pictures become base64 only here, next to the 
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -41,6 +42,8 @@ def chat_request(turns: Sequence[Turn], sampling: Sampling, *, model: str, cache
         request["stop"] = list(sampling.stop)
     if sampling.seed is not None:
         request["seed"] = sampling.seed
+    if sampling.handles is not None:
+        request["structured_outputs"] = {"regex": handles_regex(sampling.handles)}
     return request
 
 
@@ -49,6 +52,12 @@ def _content(part: Part) -> dict[str, Any]:
         return {"type": "text", "text": part.text}
     encoded = base64.b64encode(part.data).decode()
     return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{encoded}"}}
+
+
+def handles_regex(handles: Sequence[str]) -> str:
+    """What an answer looks like in which every bracket opens one of ``handles``, such as ``<bo>``."""
+    alternatives = "|".join(["[^<]", *(re.escape(h) for h in handles if h.startswith("<"))])
+    return f"({alternatives})*"
 
 
 def deltas(events: Iterable[str]) -> Iterator[Delta]:

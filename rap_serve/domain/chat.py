@@ -8,13 +8,17 @@ FinishReason: TypeAlias = Literal["stop", "length"]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw the answer. ``temperature`` 0 is greedy."""
+    """How to draw the answer. ``temperature`` 0 is greedy.
+
+    ``handles``: the only ``<names>`` that the answer may contain; None leaves it free.
+    """
 
     max_tokens: int = 128
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    handles: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from rap_serve.domain.errors import InvalidInput, ModelNotFound, NotFound
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Evidence
 from rap_serve.domain.ports import BlobStore, Mllm, Picture, Pictures
-from rap_serve.domain.prompt import ConceptBlock, ImagePart, Layout, Part, TextPart, Turn, neutralised
+from rap_serve.domain.prompt import ConceptBlock, ImagePart, Layout, Part, TextPart, Turn, handle, neutralised
 from rap_serve.services.describe import cropped_avatar
 from rap_serve.services.retrieve import Query, Retrieval, Retrieve
 
@@ -68,13 +68,16 @@ class Answer:
         pictures: Pictures,
         layout: Layout,
         model: str,
+        constrain_names: bool,
     ) -> None:
+        """``constrain_names``: the answer can hold no ``<name>`` but those of its evidence."""
         self._retrieve = retrieve
         self._mllm = mllm
         self._blobs = blobs
         self._pictures = pictures
         self._layout = layout
         self._model = model
+        self._constrain_names = constrain_names
 
     async def __call__(self, owner: Owner, ask: Ask) -> Answering:
         """Raises ModelNotFound, InvalidInput, Overloaded or Unavailable."""
@@ -84,8 +87,9 @@ class Answer:
         retrieval = await self._retrieved(owner, ask, place)
         with retrieval.timings("prompt"):
             blocks = await self._blocks(owner, retrieval.library, retrieval.evidence)
+        sampling = replace(ask.sampling, handles=self._handles(blocks))
         turns = self._turns(ask, place, blocks)
-        deltas = self._mllm.stream(turns, ask.sampling, model=ask.model, owner=owner, request_id=ask.request_id)
+        deltas = self._mllm.stream(turns, sampling, model=ask.model, owner=owner, request_id=ask.request_id)
         return Answering(retrieval, deltas)
 
     async def _retrieved(self, owner: Owner, ask: Ask, place: int) -> Retrieval:
@@ -112,6 +116,9 @@ class Answer:
             return ConceptBlock(concept.name, concept.info, ImagePart(data))
         shown = await cropped_avatar(self._pictures, await self._pictures.load(data), avatar)
         return ConceptBlock(concept.name, concept.info, ImagePart(shown.data, shown.media_type))
+
+    def _handles(self, blocks: tuple[ConceptBlock, ...]) -> tuple[str, ...] | None:
+        return tuple(handle(b.name) for b in blocks) if self._constrain_names else None
 
     def _turns(self, ask: Ask, place: int, blocks: tuple[ConceptBlock, ...]) -> tuple[Turn, ...]:
         turns: list[Turn] = []

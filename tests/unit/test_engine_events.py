@@ -1,10 +1,11 @@
 """vLLM's events as pieces of an answer."""
 
 import json
+import re
 
 import pytest
 
-from rap_serve.adapters.vllm import chat_request, deltas
+from rap_serve.adapters.vllm import chat_request, deltas, handles_regex
 from rap_serve.domain.chat import Delta, Sampling, Usage
 from rap_serve.domain.errors import InvalidInput, Overloaded, Unavailable
 from rap_serve.domain.prompt import ImagePart, TextPart, Turn
@@ -43,3 +44,21 @@ def test_pictures_stay_where_they_are_between_the_texts() -> None:
     content = request["messages"][0]["content"]
     assert content[0]["image_url"]["url"] == "data:image/png;base64,cA=="
     assert content[1] == {"type": "text", "text": "\nWhat?"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "allowed"),
+    [
+        ("This is <bo>, a dog.\nHe sits.", True),
+        ("<mr. fluff> and <bo>", True),
+        ("None of them.", True),
+        ("", True),
+        ("This is <boo>.", False),
+        ("This is <b", False),
+        ("1 < 2", False),
+        ("<mrX fluff>", False),
+    ],
+)
+def test_an_answer_can_hold_only_the_names_of_its_evidence(answer: str, allowed: bool) -> None:
+    """Every bracket opens an allowed name, letter by letter."""
+    assert bool(re.fullmatch(handles_regex(("<bo>", "<mr. fluff>", "‹image>")), answer)) is allowed
