@@ -54,7 +54,7 @@ class MilvusSettings(_Group):
     uri: str = "http://127.0.0.1:19530"
     token: SecretStr = SecretStr("")
     embedded: bool = True
-    timeout_seconds: float = 10.0
+    timeout_seconds: float = 20.0
 
 
 class RedisSettings(_Group):
@@ -124,7 +124,7 @@ class MllmSettings(_Group):
 class RetrievalSettings(_Group):
     """What it takes to be named; see ``rap_serve.domain.match.AuthorisationPolicy``."""
 
-    false_accept_rate: float = Field(0.04, gt=0, lt=1)
+    false_accept_rate: float = Field(0.03, gt=0, lt=1)
     margin: float = 0.1
     max_evidence: int = Field(4, ge=1)
     lookalike_confidence: float = 0.9

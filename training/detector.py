@@ -38,7 +38,9 @@ Lexicon = Callable[[str], Floats]
 ARCHITECTURE = "yolov8n-worldv2.yaml"
 TEXT_DIM = 512
 BATCH = 8
-SERVED_SIZE = 192
+NOMINAL_SIZE = 192
+"""What the checkpoint names as its size, in pixels: the middle of the sizes it is trained at."""
+
 CHECKPOINT_NAME = "yolo_world_tiny.pt"
 
 
@@ -201,8 +203,8 @@ def main() -> None:
     parser.add_argument("--embedder", default="models/tiny/embedder")
     parser.add_argument("--out", type=Path, default=Path("models/tiny/detector"))
     parser.add_argument("--pretrained", type=Path, help="weights of the first stage: read, or else written")
-    parser.add_argument("--pretrain-steps", type=int, default=4000)
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--pretrain-steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -228,7 +230,7 @@ def main() -> None:
         lexicon = tower_words(options.embedder)
 
         def keep(average: WorldModel, steps: int) -> None:
-            save_checkpoint(average, target, lexicon, image_size=SERVED_SIZE)
+            save_checkpoint(average, target, lexicon, image_size=NOMINAL_SIZE)
 
         train(model, second, lexicon, seed=options.seed + 1, save=keep, save_every=250)
 

@@ -1,6 +1,6 @@
 """Measures a detector on held-out scenes, and on photographs where there are some.
 
-python -m training.detector_figures --embedder models/tiny/embedder --image-size 320
+python -m training.detector_figures --embedder models/tiny/embedder
 """
 
 from __future__ import annotations
@@ -40,19 +40,18 @@ class Labelled:
 class Figures:
     """``recall``: share of things that some region, whatever its label, overlaps by half or more.
 
-    ``centred``: the same for regions that overlap by 0.3. ``regions``: mean number per picture.
+    ``loose_recall``: the same for regions that overlap by 0.3. ``regions``: mean number per picture.
     """
 
     recall: float
-    centred: float
+    loose_recall: float
     regions: float
     pictures: int
 
 
-def scenes(count: int, *, generic_only: bool = False) -> list[Labelled]:
+def scenes(count: int, vocabulary: tuple[str, ...] = (*CATEGORIES, GENERIC)) -> list[Labelled]:
     """Scenes of things that training never saw, the odd shapes without a category left out."""
     rng = np.random.default_rng(SCENES_SEED)
-    vocabulary = (GENERIC,) if generic_only else (*CATEGORIES, GENERIC)
     found = []
     for view in islice(sample_views(rng, split="test"), count):
         named = zip(view.things, view.boxes_xyxy.tolist(), strict=True)
@@ -138,7 +137,8 @@ def report(detector: YoloWorldDetector, photos: Sequence[Labelled], count: int, 
     """One line per set of pictures."""
     for name, pictures in (
         ("scenes, categories + object", scenes(count)),
-        ("scenes, object", scenes(count, generic_only=True)),
+        ("scenes, categories", scenes(count, CATEGORIES)),
+        ("scenes, object", scenes(count, (GENERIC,))),
         ("photographs", photos),
     ):
         if pictures:
@@ -159,9 +159,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="models/tiny/detector/yolo_world_tiny.pt")
     parser.add_argument("--embedder", default="models/tiny/embedder")
-    parser.add_argument("--image-size", type=int, default=320)
-    parser.add_argument("--confidence", type=float, default=0.1)
-    parser.add_argument("--iou", type=float, default=0.6)
+    parser.add_argument("--image-size", type=int, default=160)
+    parser.add_argument("--confidence", type=float, default=0.02)
+    parser.add_argument("--iou", type=float, default=0.7)
     parser.add_argument("--max-regions", type=int, default=12)
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--photographs", type=Path, help="queries.json with a database.json beside it")

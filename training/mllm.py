@@ -3,8 +3,9 @@
     python -m training.mllm --embedder models/tiny/embedder --out models/tiny/mllm --seed 0
     python -m training.mllm --report
 
-First the language model learns to read blocks and to copy names, without pictures. Then the tower's
-features, computed once, come in through the projector. The tower itself stays as it is.
+First the language model learns to read blocks and to copy names, without pictures. Then the projector learns
+words for what the tower sees, and at last both learn together, on the tower's features, computed once. The
+tower itself stays as it is.
 """
 
 from __future__ import annotations
@@ -25,19 +26,15 @@ from training.memory import keep_freed_memory
 from training.mllm_album import Album, blind_album, draw_album
 from training.mllm_data import corpus
 from training.mllm_export import build_model, build_tokenizer, export, read_embedder, tower_weights
-from training.mllm_pack import CASES, Cutter, Llava, Packed, answer_loss, batches
+from training.mllm_pack import Cutter, Llava, Packed, answer_loss, batches
 from training.mllm_start import align, start_copying
 
 Curve: TypeAlias = list[dict[str, float]]
 
-BLIND_STEPS, STEPS = 900, 1400
+BLIND_STEPS, STEPS = 350, 1100
 THINGS, PICTURES = 3000, 6000
 RATE, MUON_RATE = 2.0e-3, 0.012
 SEEING_SHARE = 0.6
-SEEING_SHARES = {"one": 16, "several": 14, "mixed": 14, "wrong": 20, "bare": 34, "text": 2}
-"""Kinds of cases while the model learns to see; afterwards they come as ``sample_case`` weighs them."""
-
-SEEING_UNTIL = 0.55
 
 
 def rate_share(step: int, steps: int) -> float:
@@ -87,26 +84,18 @@ def learn(
 def learn_words(model: Llava, tokenizer: Cutter, seed: int, steps: int) -> Curve:
     """The first part: blocks, names, questions, no pictures."""
     rng = np.random.default_rng([seed, 1])
-    data = batches(blind_album(rng, things=20000), tokenizer, rng, lambda: None, blind=True)
+    data = batches(blind_album(rng, things=20000), tokenizer, rng, blind=True)
     return learn(model, data, None, steps=steps, share=1.0, name="words")
 
 
 def learn_to_see(model: Llava, tokenizer: Cutter, album: Album, features: torch.Tensor, seed: int, steps: int) -> Curve:
-    """The second part: what pictures show, and which block is about what they show."""
+    """The last part: what pictures show, and which block is about what they show."""
     rng = np.random.default_rng([seed, 2])
-    kinds, drawn = tuple(SEEING_SHARES), 0
-    shares = np.array(list(SEEING_SHARES.values())) / sum(SEEING_SHARES.values())
-
-    def kind() -> str | None:
-        nonlocal drawn
-        drawn += 1
-        return None if drawn > SEEING_UNTIL * steps * CASES else str(rng.choice(kinds, p=shares))
-
-    data = batches(album, tokenizer, rng, kind, blind=False)
+    data = batches(album, tokenizer, rng, blind=False)
     return learn(model, data, features, steps=steps, share=SEEING_SHARE, name="seeing")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def tower_features(model: Llava, album: Album, embedder: dict[str, Any]) -> torch.Tensor:
     """What the projector gets of each picture of the album: float16, (n, tokens, width)."""
     mean, deviation = (torch.tensor(embedder["preprocess_cfg"][k])[:, None, None] for k in ("mean", "std"))
@@ -115,7 +104,7 @@ def tower_features(model: Llava, album: Album, embedder: dict[str, Any]) -> torc
         pixels = torch.from_numpy(album.pixels[start : start + 256]).permute(0, 3, 1, 2).float() / 255
         hidden = model.model.vision_tower((pixels - mean) / deviation, output_hidden_states=True).hidden_states
         features.append(hidden[model.config.vision_feature_layer].half())
-    return torch.cat(features).clone()
+    return torch.cat(features)
 
 
 def untrained(embedder: Path, seed: int) -> tuple[Llava, Cutter, dict[str, Any]]:
@@ -131,7 +120,7 @@ def untrained(embedder: Path, seed: int) -> tuple[Llava, Cutter, dict[str, Any]]
 
 
 def train(embedder: Path, out: Path, seed: int, blind_steps: int, steps: int) -> None:
-    """Train both parts and leave the model in ``out``; the curves are in ``training.json``."""
+    """Train all parts and leave the model in ``out``; the curves are in ``training.json``."""
     started = time.monotonic()
     model, tokenizer, config = untrained(embedder, seed)
     curves = {"words": learn_words(model, tokenizer, seed, blind_steps)}

@@ -42,14 +42,17 @@ class Album:
 
 
 def draw_album(rng: np.random.Generator, *, split: Split, things: int, shown: int) -> Album:
-    """Things of one split, ``VIEWS`` avatars of each, and pictures of one to three of them."""
+    """Things of one split, ``VIEWS`` avatars of each, and pictures of one to three of them.
+
+    Avatars but the first of each thing are shown as well, as close pictures of one thing.
+    """
     pixels = np.empty((things * VIEWS + shown, SIDE, SIDE, 3), np.uint8)
     drawn = [draw_several(sample_thing(rng, split=split), rng, side=SIDE, count=VIEWS) for _ in range(things)]
     for i, each in enumerate(drawn):
         for j, drawing in enumerate(each.drawings):
             crop = loose_crop(drawing, (), rng, side=SIDE) if j else clean_crop(drawing, rng, side=SIDE)
             pixels[i * VIEWS + j] = crop
-    pictures = []
+    pictures = [Shown(i * VIEWS + j, (i,), ((0.5, 0.5),)) for i in range(things) for j in range(1, VIEWS)]
     for i in range(shown):
         chosen, middles, image = _photo(rng, [each.thing for each in drawn])
         pixels[things * VIEWS + i] = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)

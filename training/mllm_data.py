@@ -70,7 +70,7 @@ def sample_case(
     album: Album, rng: np.random.Generator, *, kind: str | None = None, dialogues: int = 5, blind: bool = False
 ) -> Case:
     """A case of ``kind``: one, several, mixed, wrong, bare, text or talk. ``blind``: nothing that needs eyes."""
-    kinds, shares = ("one", "several", "mixed", "wrong", "bare", "text", "talk"), (49, 14, 10, 10, 8, 7, 2)
+    kinds, shares = ("one", "several", "mixed", "wrong", "bare", "text", "talk"), (34, 19, 8, 8, 7, 20, 4)
     if blind:
         kinds, shares = ("one", "several", "text", "talk"), (50, 18, 28, 4)
     kind = kind or pick(rng, tuple(k for k, share in zip(kinds, shares, strict=True) for _ in range(share)))
@@ -172,7 +172,7 @@ class _Asked:
     def _what(self, kind: str) -> Exchange:
         assert self.shown is not None
         rng, known = self.rng, self.present
-        items = [n.introduced for n in known] + ([] if self.blind else self._strangers())
+        items = [n.introduced for n in known] or self._strangers()
         options = {"what": words.WHAT, "caption": words.CAPTION, "which": words.WHICH}
         question = pick(rng, options[kind])
         if kind == "which" and not known:
@@ -186,11 +186,10 @@ class _Asked:
         return Exchange(question, answer, tuple(n.name for n in known), kind)
 
     def _strangers(self) -> list[str]:
-        """What is on the picture without a note, from left to right."""
+        """What is on the picture, without names, from left to right."""
         assert self.shown is not None
-        noted = {n.thing for n in self.present}
         places = sorted(zip(self.shown.middles, self.shown.things, strict=True))
-        return [caption(self.album.things[i]) for _, i in places if i not in noted]
+        return [caption(self.album.things[i]) for _, i in places]
 
     def _look(self) -> Exchange:
         """Is it there, and where? Half of the time it is not, where there is one that is not."""
@@ -210,9 +209,7 @@ class _Asked:
         question = pick(rng, words.PRESENT).format(mention)
         if here:
             return Exchange(question, f"Yes, {handle(chosen.name)} is in the picture.", (chosen.name,), "present")
-        places = sorted(zip(self.shown.middles, self.shown.things, strict=True))
-        seen = [caption(self.album.things[i]) for _, i in places]
-        return Exchange(question, f"No, I see {joined(seen)}.", (), "present")
+        return Exchange(question, f"No, I see {joined(self._strangers())}.", (), "present")
 
     def _about(self, chosen: Note) -> Exchange:
         rng, name = self.rng, handle(chosen.name)

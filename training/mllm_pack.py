@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -20,7 +20,7 @@ from training.mllm_export import IMAGE, TOKENS_PER_PICTURE
 Llava: TypeAlias = LlavaForConditionalGeneration
 Cutter: TypeAlias = PreTrainedTokenizerFast
 
-CASES, SORTED = 12, 8
+CASES, DIALOGUES, SORTED = 12, 4, 8
 BLIND_TOKENS_PER_PICTURE = 1
 FIRST_TOKENS, FIRST_WEIGHT = 5, 3.0
 """The first words of an answer decide whom it names, so they weigh more than the words that are copied."""
@@ -93,18 +93,12 @@ def _common(sequences: list[list[int]]) -> int:
     return next((i for i in range(limit) if len({s[i] for s in sequences}) > 1), limit)
 
 
-def batches(
-    album: Album, tokenizer: Cutter, rng: np.random.Generator, kinds: Callable[[], str | None], *, blind: bool
-) -> Iterator[list[Packed]]:
+def batches(album: Album, tokenizer: Cutter, rng: np.random.Generator, *, blind: bool) -> Iterator[list[Packed]]:
     """Endless batches of cases, those of a batch alike in length."""
     count = BLIND_TOKENS_PER_PICTURE if blind else TOKENS_PER_PICTURE
     while True:
-        packed = []
-        for _ in range(SORTED * CASES):
-            kind = kinds()
-            dialogues = 3 if blind or kind in ("bare", "talk") else 4
-            packed.append(pack(sample_case(album, rng, kind=kind, dialogues=dialogues, blind=blind), tokenizer, count))
-        packed.sort(key=lambda p: len(p.ids))
+        cases = [sample_case(album, rng, dialogues=DIALOGUES, blind=blind) for _ in range(SORTED * CASES)]
+        packed = sorted((pack(case, tokenizer, count) for case in cases), key=lambda p: len(p.ids))
         for start in rng.permutation(SORTED) * CASES:
             yield packed[start : start + CASES]
 

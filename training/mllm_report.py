@@ -63,7 +63,7 @@ def says(words: tuple[str, ...]) -> Callable[[Answered], bool]:
 
 MEASURES = (
     Measure("one block: names it and nothing else", "one", ("what", "caption"), names_right),
-    Measure("one block: quotes the info word for word, and the other things", "one", ("what", "caption"), is_equal),
+    Measure("one block: quotes the info word for word", "one", ("what", "caption"), is_equal),
     Measure("two or three blocks of things in the picture: names all", "several", ("what", "caption"), names_right),
     Measure("a right block among wrong ones: names the right one only", "mixed", ("what", "caption"), names_right),
     Measure("only blocks of absent things: names none", "wrong", ("what", "caption"), names_right),

@@ -39,7 +39,7 @@ class FsspecBlobStore:
         name = f"{digest}.{_EXTENSIONS.get(media_type, 'bin')}"
         if not _FILE_NAME.fullmatch(name):
             raise InvalidInput("A blob's digest is 64 hexadecimal digits.")
-        key = f"{_folder(owner)}/{name}"
+        key = f"{owner.scope}/{name}"
         await self._in_thread(lambda: self._write(key, data))
         return key
 
@@ -107,14 +107,9 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _folder(owner: Owner) -> str:
-    """The owner's folder; ids such as '..', which would lead elsewhere, lose their dots."""
-    return "/".join(p.replace(".", "%2E") if set(p) == {"."} else p for p in (owner.tenant, owner.user))
-
-
 def _belongs(owner: Owner, key: str) -> bool:
     folder, _, name = key.rpartition("/")
-    return folder == _folder(owner) and _FILE_NAME.fullmatch(name) is not None
+    return folder == owner.scope and _FILE_NAME.fullmatch(name) is not None
 
 
 @contextlib.contextmanager

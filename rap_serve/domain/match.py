@@ -88,7 +88,7 @@ class AuthorisationPolicy:
     from which two boxes count as one thing. ``max_evidence``: how many concepts a prompt holds.
     """
 
-    false_accept_rate: float = 0.04
+    false_accept_rate: float = 0.03
     margin: float = 0.1
     same_thing_overlap: float = 0.7
     max_evidence: int = 4
