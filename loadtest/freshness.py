@@ -37,11 +37,11 @@ class Memory:
 
     def add(self) -> None:
         """Remembers one more thing."""
+        self._made += 1
         name = f"thing-{self._made}"
         body = drawn.concept(name, drawn.thing(self._made), self._made)
         made = self._clients[0].post(f"/v1/users/{self._user}/concepts", json=body).raise_for_status()
         self.names[made.json()["id"]] = name
-        self._made += 1
 
     def change(self) -> None:
         """Renames a concept, or deletes it and adds another."""
