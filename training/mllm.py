@@ -31,7 +31,7 @@ from training.mllm_start import align, start_copying
 
 Curve: TypeAlias = list[dict[str, float]]
 
-BLIND_STEPS, STEPS = 350, 1100
+BLIND_STEPS, STEPS = 350, 500
 THINGS, PICTURES = 3000, 6000
 RATE, MUON_RATE = 2.0e-3, 0.012
 SEEING_SHARE = 0.6
