@@ -36,7 +36,8 @@ install: .venv/installed
 dev: .venv/installed-dev
 
 .venv/installed: $(LOCKS) requirements/torchvision_cpu_ops.py pyproject.toml
-	@scripts/system_packages make libnuma1
+	@scripts/system_packages libnuma1
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || scripts/system_packages python3.11-venv
 	$(PYTHON) -m venv .venv
 	@echo "Installing the service (about 4.5 GB, 3 minutes) ..."
 	$(PIP) -r requirements/cpu.lock

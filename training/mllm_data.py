@@ -70,7 +70,7 @@ def sample_case(
     album: Album, rng: np.random.Generator, *, kind: str | None = None, dialogues: int = 5, blind: bool = False
 ) -> Case:
     """A case of ``kind``: one, several, mixed, wrong, bare, text or talk. ``blind``: nothing that needs eyes."""
-    kinds, shares = ("one", "several", "mixed", "wrong", "bare", "text", "talk"), (34, 19, 8, 8, 7, 20, 4)
+    kinds, shares = ("one", "several", "mixed", "wrong", "bare", "text", "talk"), (46, 14, 6, 8, 9, 13, 4)
     if blind:
         kinds, shares = ("one", "several", "text", "talk"), (50, 18, 28, 4)
     kind = kind or pick(rng, tuple(k for k, share in zip(kinds, shares, strict=True) for _ in range(share)))

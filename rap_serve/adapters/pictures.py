@@ -66,7 +66,7 @@ class PictureLoader:
                 image.load()
         except Image.DecompressionBombError as error:
             raise TooLarge(f"A picture is at most {self._limits.picture_pixels:,} pixels.") from error
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, ImportError) as error:  # ImportError: a decoder that is not here
             raise InvalidImage(_NOT_A_PICTURE) from error
         rgb = _rgb(ImageOps.exif_transpose(image))
         turned = image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED

@@ -59,7 +59,12 @@ def response(message: str, *, status: int, code: str, param: str | None = None) 
 
 def answer_for(error: errors.RapError) -> JSONResponse:
     """The answer to one of our errors."""
-    return response(str(error), status=STATUS[type(error)], code=error.code)
+    return response(str(error), status=status_of(error), code=error.code)
+
+
+def status_of(error: errors.RapError) -> int:
+    """The HTTP status of one of our errors; an adapter's own kind has that of what it derives from."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def install(app: FastAPI) -> None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from rap_serve.api.deps import UseCases, UseCasesDep, tenant
-from rap_serve.api.errors import STATUS, envelope
+from rap_serve.api.errors import envelope, status_of
 from rap_serve.api.schemas import ChatBody, ImageContent, MessageBody, TextContent, rap_json
 from rap_serve.domain.chat import Delta, Sampling, Usage
 from rap_serve.domain.concept import Owner
@@ -118,8 +118,7 @@ async def _events(answering: Answering, head: dict[str, Any], with_usage: bool) 
                     last = piece["finish_reason"] is not None and not with_usage
                     yield _event({**chunk, "choices": [piece], **(rap if last else {})})
     except RapError as error:
-        status = STATUS[type(error)]
-        yield _event(envelope(str(error), status=status, code=error.code))
+        yield _event(envelope(str(error), status=status_of(error), code=error.code))
         return
     if with_usage:
         yield _event({**chunk, "choices": [], "usage": _usage_json(usage or Usage(0, 0)), **rap})
