@@ -132,6 +132,31 @@ def authorise(
     return accepted
 
 
+def authorise_named(
+    regions: Sequence[Region],
+    similarities: Matrix,
+    named: Sequence[int],
+    *,
+    taken: Sequence[Acceptance],
+    calibration: Calibration,
+    policy: AuthorisationPolicy,
+) -> list[Acceptance]:
+    """The concepts out of ``named`` that the picture shows, beyond those ``taken`` already.
+
+    Where few are asked for by name, the rate is that of a false "yes" over all regions, and the threshold counts
+    the comparisons that are made. No region, the whole picture included, supports two concepts.
+    """
+    accepted: list[Acceptance] = []
+    comparisons = len(named) * len(regions)
+    threshold = calibration.threshold(concepts=comparisons, false_accept_rate=policy.false_accept_rate)
+    for concept in named:
+        free = [r for r in range(len(regions)) if r not in {a.region for a in (*taken, *accepted)}]
+        region = max(free, key=lambda r: similarities[r, concept], default=None)
+        if region is not None and similarities[region, concept] >= threshold:
+            accepted.append(Acceptance(region, concept, float(similarities[region, concept])))
+    return accepted
+
+
 def _leads(row: Matrix, concept: int, policy: AuthorisationPolicy) -> bool:
     others = np.delete(row, concept)
     return others.size == 0 or float(row[concept] - others.max()) >= policy.margin

@@ -95,7 +95,12 @@ class Answer:
     async def _retrieved(self, owner: Owner, ask: Ask, place: int) -> Retrieval:
         if not ask.retrieval:
             return Retrieval(Library.of([], dim=0))
-        query = Query(picture=ask.messages[place].picture, text=ask.messages[-1].text, max_evidence=ask.max_evidence)
+        query = Query(
+            picture=ask.messages[place].picture,
+            text=ask.messages[-1].text,
+            about_picture=place == len(ask.messages) - 1,
+            max_evidence=ask.max_evidence,
+        )
         return await self._retrieve(owner, query)
 
     async def _blocks(self, owner: Owner, library: Library, evidence: Sequence[Evidence]) -> tuple[ConceptBlock, ...]:

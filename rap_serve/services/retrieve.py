@@ -14,6 +14,7 @@ from rap_serve.domain.match import (
     Matrix,
     RegionCandidates,
     authorise,
+    authorise_named,
 )
 from rap_serve.domain.mention import mentioned
 from rap_serve.domain.ports import Cache, Picture
@@ -40,10 +41,14 @@ class Retrieval:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Query:
-    """What to retrieve for. ``boxes_xyxy``: regions to use instead of the detector's, in pixels as sent."""
+    """What to retrieve for. ``boxes_xyxy``: regions to use instead of the detector's, in pixels as sent.
+
+    ``about_picture``: whether the text speaks of this picture; then a name in it needs the support of a region.
+    """
 
     picture: Picture | None = None
     text: str = ""
+    about_picture: bool = True
     boxes_xyxy: tuple[BoxXyxy, ...] | None = None
     candidates: int = 5
     max_evidence: int | None = None
@@ -103,15 +108,23 @@ class Retrieve:
         regions = tuple(replace(r, box_xyxy=scaled(r.box_xyxy, to_sent)) for r in seen.features.regions)
         policy = replace(self._policy, max_evidence=query.max_evidence or self._policy.max_evidence)
         accepted = authorise(regions, similarities, calibration=self._calibration, policy=policy)
-        shown = [self._shown(library, regions, a, int(places[a.region, a.concept])) for a in accepted]
+        evidence = [self._shown(library, regions, a, int(places[a.region, a.concept])) for a in accepted]
         rest = [i for i in named if i not in {a.concept for a in accepted}]
+        if query.about_picture:
+            supported = authorise_named(
+                regions, similarities, rest, taken=accepted, calibration=self._calibration, policy=policy
+            )
+            found = [self._shown(library, regions, a, int(places[a.region, a.concept])) for a in supported]
+            evidence += [replace(e, source="mention") for e in found]
+        else:
+            evidence += self._by_name(library, rest, query)
         return Retrieval(
             library,
             regions=tuple(
                 RegionCandidates(region, self._candidates(library, row, place, query.candidates))
                 for region, row, place in zip(regions, similarities, places, strict=True)
             ),
-            evidence=(*shown, *self._by_name(library, rest, query))[: policy.max_evidence],
+            evidence=tuple(evidence[: policy.max_evidence]),
         )
 
     def _candidates(self, library: Library, row: Matrix, places: Sequence[int], count: int) -> tuple[Candidate, ...]:

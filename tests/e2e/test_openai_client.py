@@ -120,6 +120,17 @@ def test_a_follow_up_question_still_knows_the_picture(client: openai.OpenAI, use
     assert answer.model_extra["rap"]["evidence"][0]["concept_id"] == remembered
 
 
+def test_a_name_alone_does_not_put_a_concept_into_a_picture(client: openai.OpenAI, user: str, remembered: str) -> None:
+    """Asked about a picture of something else, the concept needs the support of a region; asked later, it does not."""
+    elsewhere = drawn.scene([drawn.thing(30, "house")], 4).data_url
+    asked = question("Is <bo> in this picture?", elsewhere)
+    answer = client.chat.completions.create(model=MODEL, messages=asked, user=user)
+    assert answer.model_extra["rap"]["evidence"] == []
+    later = [*asked, {"role": "assistant", "content": "No."}, {"role": "user", "content": "Tell me about <bo>."}]
+    answer = client.chat.completions.create(model=MODEL, messages=later, user=user)
+    assert [e["source"] for e in answer.model_extra["rap"]["evidence"]] == ["mention"]
+
+
 def test_errors_arrive_as_the_clients_own(client: openai.OpenAI, service: RunningService) -> None:
     """The envelope is OpenAI's, so the client raises its usual classes."""
     with pytest.raises(openai.NotFoundError) as unknown:

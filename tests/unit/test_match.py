@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rap_serve.domain.match import AuthorisationPolicy, Calibration, authorise
+from rap_serve.domain.match import AuthorisationPolicy, Calibration, authorise, authorise_named
 from rap_serve.domain.region import WHOLE_PICTURE, Region
 
 CALIBRATION = Calibration(
@@ -69,6 +69,16 @@ def test_no_more_concepts_than_a_prompt_holds() -> None:
     rows = np.full((6, 6), 0.1) + np.diag([0.7, 0.8, 0.6, 0.75, 0.65, 0.85])
     accepted = pairs([box(20.0 * i) for i in range(6)], rows.tolist())
     assert accepted == [(5, 5), (1, 1), (3, 3), (0, 0)]
+
+
+def test_who_is_asked_for_by_name_needs_less_but_needs_a_region() -> None:
+    """One comparison instead of many; a region that shows another concept supports nobody else."""
+    regions, matrix = [box(0), box(50)], np.array([[0.9, 0.8, 0.1], [0.2, 0.54, 0.1]], np.float32)
+    taken = authorise(regions, matrix, calibration=CALIBRATION, policy=POLICY)
+    assert [(a.region, a.concept) for a in taken] == [(0, 0)]
+    for asked, supported in (([1], [(1, 1)]), ([2], []), ([], [])):
+        named = authorise_named(regions, matrix, asked, taken=taken, calibration=CALIBRATION, policy=POLICY)
+        assert [(a.region, a.concept) for a in named] == supported
 
 
 def test_an_empty_library_accepts_nothing() -> None:
