@@ -52,7 +52,8 @@ class IngressDeployment:
         embedder_version, dim = await self._embedder.version_and_dim.remote()
         detector_version = await self._detector.version.remote()
         metrics = GatewayMetrics()
-        use_cases = self._use_cases(embedder_version, dim, f"{detector_version}+{embedder_version}", metrics)
+        models = "+".join((detector_version, self._settings.detector.text_encoder, embedder_version))
+        use_cases = self._use_cases(embedder_version, dim, models, metrics)
         return create_app(use_cases, metrics=metrics, metrics_url=self._settings.ingress.metrics_url)
 
     def _use_cases(self, embedder_version: str, dim: int, models: str, metrics: GatewayMetrics) -> UseCases:

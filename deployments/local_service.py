@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import threading
 from pathlib import Path
 from types import FrameType
@@ -21,6 +20,7 @@ from ray.serve.config import HTTPOptions
 from deployments.app import build
 from deployments.status import Status
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
+from rap_serve.cli.process import free_port
 from rap_serve.settings import PROJECT_ROOT, AuthSettings, Settings
 
 APPLICATION = "rap"
@@ -169,10 +169,3 @@ def write_private(path: Path, text: str) -> None:
     fresh.touch(mode=0o600)
     fresh.write_text(text)
     fresh.replace(path)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import numpy as np
 
 from loadtest import drawn
 from loadtest.processes import open_files
+from rap_serve.cli.scoring import percentiles
 
 CONCEPTS = 4
 PICTURES = 8
@@ -34,7 +34,7 @@ class Tally:
 
     def report(self, wall_seconds: float) -> dict[str, object]:
         """Counts, errors and latency percentiles in milliseconds."""
-        kinds = {k: percentiles(v) for k, v in sorted(self.seconds.items())}
+        kinds = {k: percentiles(1_000 * t for t in v) for k, v in sorted(self.seconds.items())}
         total = sum(len(v) for v in self.seconds.values())
         return {
             "requests": total,
@@ -43,12 +43,6 @@ class Tally:
             "errors_by_kind": dict(self.errors),
             "latency_ms": kinds,
         }
-
-
-def percentiles(seconds: list[float]) -> dict[str, float]:
-    """n, p50, p90 and p99 in milliseconds."""
-    p50, p90, p99 = np.percentile(np.array(seconds) * 1_000, [50, 90, 99])
-    return {"n": len(seconds), "p50": round(p50, 1), "p90": round(p90, 1), "p99": round(p99, 1)}
 
 
 class Client:

@@ -32,6 +32,8 @@ class Memory:
         self._user = f"fresh-{time.time_ns()}"
         self._made = 0
         self.names: dict[str, str] = {}
+        self._gone = ""
+        self._changed = ""
         for _ in range(CONCEPTS):
             self.add()
 
@@ -41,7 +43,8 @@ class Memory:
         name = f"thing-{self._made}"
         body = drawn.concept(name, drawn.thing(self._made), self._made)
         made = self._clients[0].post(f"/v1/users/{self._user}/concepts", json=body).raise_for_status()
-        self.names[made.json()["id"]] = name
+        self._changed = made.json()["id"]
+        self.names[self._changed] = name
 
     def change(self) -> None:
         """Renames a concept, or deletes it and adds another."""
@@ -49,24 +52,25 @@ class Memory:
         address = f"/v1/users/{self._user}/concepts/{concept_id}"
         if self._rng.random() < 0.1:
             self._clients[0].delete(address).raise_for_status()
-            del self.names[concept_id]
+            self._gone = self.names.pop(concept_id)
             self.add()
             return
         self._made += 1
         name = f"thing-{self._made}"
         self._clients[0].patch(address, json={"name": name}).raise_for_status()
+        self._gone, self._changed = self.names[concept_id], concept_id
         self.names[concept_id] = name
 
-    def seen(self) -> dict[str, str]:
-        """Ids and names as another client sees them right now."""
+    def is_stale(self) -> bool:
+        """Whether another client does not see the last change: by list, or by the name that is new and the one gone."""
         reader = self._rng.choice(self._clients[1:])
         if self._rng.random() < 0.5:
             page = reader.get(f"/v1/users/{self._user}/concepts", params={"limit": 100}).raise_for_status().json()
-            return {c["id"]: c["name"] for c in page["data"]}
-        body = {"text": " ".join(f"<{n}>" for n in self.names.values())}
+            return {c["id"]: c["name"] for c in page["data"]} != self.names
+        new = self.names[self._changed]
+        body = {"text": f"<{self._gone}> <{new}>"}
         found = reader.post(f"/v1/users/{self._user}/retrieve", json=body).raise_for_status().json()
-        named = {e["concept_id"]: e["name"] for e in found["evidence"]}
-        return self.names if named.items() <= self.names.items() and named else named
+        return {e["concept_id"]: e["name"] for e in found["evidence"]} != {self._changed: new}
 
 
 def main() -> None:
@@ -80,7 +84,7 @@ def main() -> None:
     stale = 0
     for _ in range(options.edits):
         memory.change()
-        stale += memory.seen() != memory.names
+        stale += memory.is_stale()
     print(json.dumps({"edits": options.edits, "stale": stale}))
 
 

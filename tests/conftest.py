@@ -10,7 +10,8 @@ import httpx
 import pytest
 import redis
 
-from tests.running_service import RunningService, free_port
+from rap_serve.cli.process import free_port
+from tests.running_service import RunningService
 
 PHOTOGRAPHS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "dev"
 OTHER_TENANTS_KEY = "rap_the-key-of-another-tenant"

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import httpx
 import psutil
 
 from loadtest.processes import service_processes
+from rap_serve.cli.process import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 300
@@ -77,10 +77,3 @@ class RunningService:
         """The last lines of the service's log."""
         log = self.home / "logs" / "service.log"
         return "\n".join(log.read_text().splitlines()[-30:]) if log.exists() else "no log"
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

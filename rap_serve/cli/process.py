@@ -1,6 +1,7 @@
 """The processes of one home's service: found, followed and ended."""
 
 import os
+import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -61,6 +62,13 @@ def serves(arguments: Sequence[str], directory: Path, home: Home) -> bool:
     given = [after for before, after in pairwise(arguments) if before == "--home"]
     given += [word.removeprefix("--home=") for word in arguments if word.startswith("--home=")]
     return any((directory / path).resolve() == home.path for path in given)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _serves(process: psutil.Process, home: Home) -> bool:

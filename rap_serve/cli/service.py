@@ -17,7 +17,7 @@ import typer
 from rap_serve.cli.client import CliError, is_ready
 from rap_serve.cli.console import err, out
 from rap_serve.cli.home import DEFAULT_HOME, Home, HomeOption, Service, StartStatus
-from rap_serve.cli.process import MARK, MODULE, is_alive, service_process, stop_service
+from rap_serve.cli.process import MARK, MODULE, free_port, is_alive, service_process, stop_service
 from rap_serve.cli.progress import StartProgress
 from rap_serve.settings import PROJECT_ROOT
 
@@ -69,13 +69,6 @@ def start(home: Home, *, port: int, profile: str, timeout_seconds: float) -> Ser
     except BaseException:
         stop_service(home, STOP_SECONDS)
         raise
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:

@@ -13,16 +13,10 @@ import pytest
 
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
+from rap_serve.cli.process import free_port
 from rap_serve.domain.concept import Avatar, Concept, Owner, Vector, new_ulid
 
 DIM = 64
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def unit_vector(seed: int | None = None, dim: int = DIM) -> Vector:
