@@ -1,6 +1,7 @@
 """Train the tiny embedder, a small CLIP, on the generated world.
 
     python -m training.embedder --out models/tiny/embedder --seed 0
+    python -m training.embedder --resume
 
 Three losses pull on one image embedding: two views of the same thing against the other things of the
 batch, half of them look-alikes; a picture against prompts about it; and the thing's attributes, read by
@@ -15,8 +16,9 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -25,22 +27,21 @@ from open_clip import CLIP
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch.nn import functional
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from training.memory import keep_freed_memory
+from training.run import Config, Run, add_place, average_gradients, launch, place_of, write_curve
 from training.world.prompts import OBJECT_WORDS, prompts
 from training.world.text import describe
 from training.world.things import CATEGORIES, COLOURS, EMBLEMS, PATTERNS, WORN, Thing, sample_thing
 from training.world.views import view_batches
 
 SIDE = 96
-STEPS = 1100
-THINGS = 96
-PEAK_RATE = 1.2e-3
+STEPS, CHAPTER = 3000, 250
+THINGS, FAMILIES = 96, 80
+PEAK_RATE, MUON_RATE = 1.2e-3, 0.02
 FULL_PATCHES_FROM = 0.85
-SNAPSHOT_EVERY = 100
 MEAN = (0.5, 0.5, 0.5)
 DEVIATION = (0.25, 0.25, 0.25)
 COLOUR_WEIGHT_AT_FIRST = 0.3
@@ -131,18 +132,22 @@ def _smooth_positions(width: int, grid: int) -> torch.Tensor:
     return torch.tensor(0.3 * np.concatenate(waves, axis=1), dtype=torch.float32)
 
 
-class Batches(IterableDataset[tuple[torch.Tensor, list[Thing], list[str], list[str]]]):
-    """Views, things, prompts and prompt keys; each worker draws from a pool of its own."""
+Batch: TypeAlias = tuple[torch.Tensor, list[Thing], list[str], list[str]]
+"""Views (2, n, s, s, 3), things, prompts and prompt keys."""
 
-    def __init__(self, seed: int, pool: int = 160) -> None:
+
+class Batches(IterableDataset[Batch]):
+    """``count`` batches that follow from the seed alone; drawn ahead in a worker process."""
+
+    def __init__(self, seed: list[int], count: int) -> None:
         self.seed = seed
-        self.pool = pool
+        self.count = count
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, list[Thing], list[str], list[str]]]:
+    def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(0)
-        worker = get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
-        for batch in view_batches(rng, things=THINGS, side=SIDE, pool=self.pool, renewed=1):
+        rng = np.random.default_rng(self.seed)
+        drawn = view_batches(rng, things=THINGS, side=SIDE, pool=FAMILIES, renewed=1)
+        for batch in islice(drawn, self.count):
             texts, keys = prompts(batch.things, rng)
             yield torch.from_numpy(batch.views), list(batch.things), texts, keys
 
@@ -150,7 +155,8 @@ class Batches(IterableDataset[tuple[torch.Tensor, list[Thing], list[str], list[s
 def to_pixels(views: torch.Tensor) -> torch.Tensor:
     """uint8, (..., s, s, 3) to normalised float32, (n, 3, s, s)."""
     flat = views.reshape(-1, *views.shape[-3:]).permute(0, 3, 1, 2).float() / 255
-    return (flat - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
+    mean, deviation = (torch.tensor(each, device=views.device)[:, None, None] for each in (MEAN, DEVIATION))
+    return (flat - mean) / deviation
 
 
 def same_thing_loss(first: torch.Tensor, second: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -159,7 +165,7 @@ def same_thing_loss(first: torch.Tensor, second: torch.Tensor, scale: torch.Tens
     logits = scale * both @ both.T
     logits.fill_diagonal_(-1e4)
     n = len(first)
-    return functional.cross_entropy(logits, torch.arange(2 * n).roll(n))
+    return functional.cross_entropy(logits, torch.arange(2 * n, device=logits.device).roll(n))
 
 
 def prompt_loss(images: torch.Tensor, texts: torch.Tensor, fits: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -199,52 +205,73 @@ def rate_at(step: int, steps: int) -> float:
 
 
 class Trainer:
-    """The model, its heads and its optimiser; one call of ``step`` is one update."""
+    """The model, its heads and its optimisers; one call of ``step`` is one update."""
 
-    def __init__(self, seed: int, steps: int) -> None:
+    def __init__(self, seed: int, steps: int, device: torch.device) -> None:
         torch.manual_seed(seed)
         self.steps = steps
+        self.device = device
         self.tokenizer = build_tokenizer(seed)
-        self.model = build_model(patch_dropout=0.5)
-        self.heads = torch.nn.Linear(MODEL["embed_dim"], sum(len(options) for _, options in ATTRIBUTES))
-        self.scales = torch.nn.Parameter(torch.tensor([math.log(12.0), math.log(10.0)]))
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        free = [p for p in self.model.parameters() if p.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": [*decayed, *self.heads.parameters()], "weight_decay": 0.05},
-                {"params": [*free, self.scales], "weight_decay": 0.0},
-            ],
-            lr=PEAK_RATE,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
+        self.model = build_model(patch_dropout=0.5).to(device)
+        self.heads = torch.nn.Linear(MODEL["embed_dim"], sum(len(options) for _, options in ATTRIBUTES), device=device)
+        self.scales = torch.nn.Parameter(torch.tensor([math.log(12.0), math.log(10.0)], device=device))
+        self.learning = [*self.model.parameters(), *self.heads.parameters(), self.scales]
+        inner = [p for name, p in self.model.named_parameters() if "resblocks" in name and p.ndim == 2]
+        outer = [p for p in self.learning if all(p is not other for other in inner)]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(inner, lr=MUON_RATE, weight_decay=0.05, momentum=0.95, ns_steps=5),
+            torch.optim.AdamW(outer, lr=PEAK_RATE, weight_decay=0.01, betas=(0.9, 0.98), fused=True),
+        ]
 
-    def step(self, number: int, batch: tuple[torch.Tensor, list[Thing], list[str], list[str]]) -> dict[str, float]:
+    def state(self) -> dict[str, Any]:
+        """All that ``load`` needs to go on."""
+        return {
+            "model": self.model.state_dict(),
+            "heads": self.heads.state_dict(),
+            "scales": self.scales.detach(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self.model.load_state_dict(state["model"])
+        self.heads.load_state_dict(state["heads"])
+        self.scales.data.copy_(state["scales"])
+        for optimiser, each in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(each)
+
+    def step(self, number: int, batch: Batch) -> dict[str, float]:
+        """One update; the losses, and how many first views find their second."""
+        for optimiser, peak in zip(self.optimisers, (MUON_RATE, PEAK_RATE), strict=True):
+            optimiser.param_groups[0]["lr"] = peak * rate_at(number, self.steps)
+            optimiser.zero_grad(set_to_none=True)
+        self.model.visual.patch_dropout.prob = 0.5 if number < FULL_PATCHES_FROM * self.steps else 0.0
+        first, second, losses = self._losses(number, batch)
+        torch.stack(list(losses.values())).sum().backward()
+        average_gradients(self.learning)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        found = (first.detach() @ second.detach().T).argmax(1).cpu()
+        hits = found.eq(torch.arange(len(found))).float().mean()
+        return {**{name: value.item() for name, value in losses.items()}, "top1": hits.item()}
+
+    def _losses(self, number: int, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         views, things, texts, keys = batch
-        for group in self.optimiser.param_groups:
-            group["lr"] = PEAK_RATE * rate_at(number, self.steps)
-        if number >= FULL_PATCHES_FROM * self.steps:
-            self.model.visual.patch_dropout.prob = 0.0
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            features = self.model.encode_image(to_pixels(views))
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            features = self.model.encode_image(to_pixels(views.to(self.device)))
         norm = functional.normalize(features.float(), dim=1)
         first, second = norm.chunk(2)
         scales = self.scales.clamp(max=math.log(50.0)).exp()
+        targets = attribute_targets(things).repeat(2, 1).to(self.device)
         losses = {
             "same": same_thing_loss(first, second, scales[0]),
-            "attribute": 0.6 * attribute_loss(self.heads(norm * 8), attribute_targets(things).repeat(2, 1)),
+            "attribute": 0.6 * attribute_loss(self.heads(norm * 8), targets),
         }
         if number % 2 == 0:
-            fits = fitting_prompts(texts, keys)
+            fits = fitting_prompts(texts, keys).to(self.device)
             losses["prompt"] = 0.5 * prompt_loss(first, self._embed(texts), fits, scales[1])
-        loss = torch.stack(list(losses.values())).sum()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        hits = float((first.detach() @ second.detach().T).argmax(1).eq(torch.arange(len(first))).float().mean())
-        return {**{name: value.item() for name, value in losses.items()}, "top1": hits}
+        return first, second, losses
 
     def _embed(self, texts: list[str]) -> torch.Tensor:
         tokens = self.tokenizer(
@@ -254,8 +281,8 @@ class Trainer:
             max_length=MODEL["text_cfg"]["context_length"],
             return_tensors="pt",
         ).input_ids
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            return self.model.encode_text(tokens, normalize=True).float()
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            return self.model.encode_text(tokens.to(self.device), normalize=True).float()
 
 
 def save(model: CLIP, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
@@ -280,41 +307,46 @@ def save(model: CLIP, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
     draft.rmdir()
 
 
-def train(out: Path, seed: int, steps: int, checkpoints: Path | None) -> None:
-    """Train for ``steps`` updates and leave the embedder in ``out``; the curve is in ``training.json``."""
-    trainer = Trainer(seed, steps)
-    loader = DataLoader(Batches(seed), batch_size=None, num_workers=1, prefetch_factor=3)
-    curve: list[dict[str, float]] = []
-    started = time.monotonic()
-    progress = tqdm(loader, total=steps, desc="embedder", mininterval=10)
-    for number, batch in enumerate(progress):
-        if number == steps:
-            break
-        figures = trainer.step(number, batch)
-        if number % 10 == 0:
-            curve.append({"step": number, **{name: round(value, 4) for name, value in figures.items()}})
-            progress.set_postfix({name: f"{value:.3f}" for name, value in figures.items()})
-        if number and number % SNAPSHOT_EVERY == 0:
-            save(trainer.model, trainer.tokenizer, out)
-            if checkpoints:
-                torch.save(trainer.model.state_dict(), checkpoints / f"rap-embedder-{number}.pt")
-    save(trainer.model, trainer.tokenizer, out)
-    record = {"seed": seed, "steps": steps, "minutes": round((time.monotonic() - started) / 60, 1), "curve": curve}
-    (out / "training.json").write_text(json.dumps(record) + "\n")
+def loop(config: Config) -> None:
+    """Train in chapters of batches that each have a seed of their own; worker 0 leaves the embedder in ``out``."""
+    run = Run(config)
+    steps, out = int(config["steps"]), Path(config["out"])
+    trainer = Trainer(int(config["seed"]), steps, run.device)
+    if (state := run.restored()) is not None:
+        trainer.load(state)
+    for chapter in range(run.chapter, math.ceil(steps / CHAPTER)):
+        began = time.monotonic()
+        first = chapter * CHAPTER
+        count = min(CHAPTER, steps - first)
+        data = Batches([int(config["seed"]), chapter, run.rank], count)
+        loader = DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=4)
+        progress = tqdm(loader, total=count, desc=f"embedder, from step {first} of {steps}", mininterval=20)
+        torch.manual_seed(first + 1000 * run.rank)
+        for number, batch in enumerate(progress, first):
+            figures = trainer.step(number, batch)
+            if number % 10 == 0:
+                run.curve.append({"step": number, **{name: round(value, 4) for name, value in figures.items()}})
+                progress.set_postfix({name: f"{value:.3f}" for name, value in figures.items()})
+        run.curve[-1]["seconds"] = round(time.monotonic() - began, 1)
+        run.keep(trainer.state(), chapter + 1)
+    if run.rank == 0:
+        save(trainer.model, trainer.tokenizer, out)
+        minutes = round(sum(row.get("seconds", 0.0) for row in run.curve) / 60, 1)
+        record = {"seed": config["seed"], "steps": steps, "minutes": minutes, "curve": run.curve}
+        (out / "training.json").write_text(json.dumps(record) + "\n")
+        write_curve(run.curve, ("same", "attribute", "prompt", "top1"), out / "training.png", title="embedder")
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("models/tiny/embedder"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--checkpoints", type=Path, default=None, help="folder for checkpoints on the way")
+    add_place(parser)
     options = parser.parse_args()
-    keep_freed_memory()
-    torch.set_num_threads(options.threads)
-    train(options.out, options.seed, options.steps, options.checkpoints)
+    config = {"out": str(options.out.resolve()), "seed": options.seed, "steps": options.steps}
+    launch(loop, config, name="embedder", place=place_of(options))
 
 
 if __name__ == "__main__":

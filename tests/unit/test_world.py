@@ -1,12 +1,20 @@
 """The generated world is the same for the same seed, and keeps its splits apart."""
 
+import ast
 import re
+from dataclasses import astuple, fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import training
 from training.world import (
+    ALL_CATEGORIES,
     CATEGORIES,
+    GROUPS,
+    HELD_OUT,
+    Scene,
     background,
     caption,
     describe,
@@ -18,14 +26,17 @@ from training.world import (
     split_of,
 )
 from training.world.draw import tight_box
-from training.world.views import draw_several, lookalike, loose_crop
+from training.world.facts import sample_fact
+from training.world.scene import relations
+from training.world.things import KINDS, Split
+from training.world.views import draw_several, lookalike, loose_crop, twin, view_batches
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize("category", ALL_CATEGORIES)
 def test_every_category_draws_a_thing_that_fills_its_picture(category: str) -> None:
     """The alpha box reaches both ends along one side, and at least a tenth of it is covered."""
     rng = np.random.default_rng(3)
-    picture = draw_thing(sample_thing(rng, split="train", category=category), rng, size=96)
+    picture = draw_thing(sample_thing(rng, split="test", category=category), rng, size=96)
     x0, y0, x1, y1 = tight_box(picture)
     assert picture.shape == (96, 96, 4) and picture.dtype == np.uint8
     assert max(x1 - x0, y1 - y0) >= 92
@@ -53,13 +64,82 @@ def test_two_views_of_a_thing_differ_but_the_thing_does_not() -> None:
     assert not np.array_equal(draw_thing(thing, rng, size=64), draw_thing(thing, rng, size=64))
 
 
-def test_the_splits_share_no_thing() -> None:
-    """Every sampled thing, and every look-alike made from one, belongs to the split asked for."""
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_splits_share_no_thing(split: Split) -> None:
+    """Every sampled thing, look-alike and twin belongs to the split asked for."""
     rng = np.random.default_rng(7)
-    for split in ("train", "test"):
-        things = [sample_thing(rng, split=split) for _ in range(100)]
-        things += [lookalike(thing, rng, split=split) for thing in things]
-        assert {split_of(thing) for thing in things} == {split}
+    things = [sample_thing(rng, split=split) for _ in range(100)]
+    things += [lookalike(thing, rng, split=split) for thing in things]
+    things += [twin(thing, rng, split=split)[0] for thing in things]
+    assert {split_of(thing) for thing in things} == {split}
+
+
+def test_held_out_categories_are_drawn_for_the_test_split_alone() -> None:
+    """Of 400 things each, train and dev have none of them and test has them all; to ask for one is an error."""
+    rng = np.random.default_rng(8)
+    seen = {split: {sample_thing(rng, split=split).category for _ in range(400)} for split in SPLITS}
+    assert seen["train"] == seen["dev"] == set(CATEGORIES)
+    assert seen["test"] == set(ALL_CATEGORIES) and set(HELD_OUT).isdisjoint(CATEGORIES)
+    with pytest.raises(ValueError, match="held out"):
+        sample_thing(rng, split="train", category="rabbit")
+
+
+def test_contrastive_batches_hold_things_of_the_train_split_alone() -> None:
+    """Families of look-alikes included."""
+    batches = view_batches(np.random.default_rng(9), things=24, side=32, pool=12, renewed=1)
+    things = [thing for _ in range(3) for thing in next(batches).things]
+    assert {split_of(thing) for thing in things} == {"train"}
+
+
+TRAINS = ("embedder", "detector", "detector_batches", "detector_scenes", "mllm", "mllm_data", "mllm_album", "calibrate")
+
+
+@pytest.mark.parametrize("module", TRAINS)
+def test_no_module_that_trains_or_tunes_names_the_test_split(module: str) -> None:
+    """The word is in no expression of its source."""
+    tree = ast.parse((Path(training.__file__).parent / f"{module}.py").read_text())
+    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert "test" not in words
+
+
+def test_a_twin_differs_in_the_one_attribute_it_names() -> None:
+    """And colours that are not drawn are never that attribute."""
+    rng = np.random.default_rng(10)
+    for _ in range(200):
+        thing = sample_thing(rng, split="test")
+        other, name = twin(thing, rng, split="test")
+        pairs = zip(astuple(thing), astuple(other), fields(thing), strict=True)
+        assert [f.name for a, b, f in pairs if a != b] == [name]
+        assert name != "mark" and not (name == "accent" and thing.pattern == "plain")
+
+
+def test_relations_say_who_is_on_which_side_both_ways() -> None:
+    """Side by side; below and, where it covers a part of the other, in front."""
+    rng = np.random.default_rng(12)
+    things = tuple(sample_thing(rng, split="train") for _ in range(3))
+    boxes = np.array([(0, 0, 10, 10), (30, 0, 40, 10), (0, 8, 10, 18)], np.float32)
+    found = relations(Scene(np.zeros((40, 40, 3), np.uint8), things, boxes))
+    assert {(0, "left of", 1), (1, "right of", 0), (2, "below", 0), (0, "above", 2), (2, "in front of", 0)} <= set(
+        found
+    )
+
+
+def test_a_fact_answers_each_of_its_questions() -> None:
+    """The sentence holds what the answer ends with, and each question has a place for the name."""
+    rng = np.random.default_rng(13)
+    for _ in range(50):
+        fact = sample_fact(rng)
+        assert fact.answer.split()[-1] in fact.sentence
+        assert all(question.count("{}") == 1 for question in fact.questions)
+
+
+def test_every_category_has_a_group() -> None:
+    """The wider words are few, and none is a category itself."""
+    assert {kind.group for kind in KINDS.values()} == set(GROUPS)
+    assert len(GROUPS) == 10 and not set(GROUPS) & (set(ALL_CATEGORIES) - {"plant"})
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 6])

@@ -179,4 +179,29 @@ def robot(c: Canvas, t: Thing, body: Pixels) -> None:
     emblem(c, t, 0.5, top + 0.18, w * 0.4)
 
 
-CREATURES: dict[str, Shape] = {"dog": dog, "cat": cat, "bear": bear, "duck": duck, "robot": robot}
+def rabbit(c: Canvas, t: Thing, body: Pixels) -> None:
+    base, accent, _ = colours(t)
+    w, head = ((0.16, 0.17), (0.28, 0.2), (0.18, 0.22), (0.25, 0.21))[t.form]
+    c.ellipse(0.5 + w, 0.86, 0.07, 0.07, COLOURS["white"] if t.mark % 2 else accent)
+    c.ellipse(0.5, 0.74, w, 0.23, body)
+    for side in (-1, 1):
+        c.ellipse(0.5 + side * w * 0.7, 0.93, 0.13, 0.05, base)
+        c.ellipse(0.5 + side * w * 0.35, 0.86, 0.05, 0.1, body)
+        x = 0.5 + side * head * 0.5
+        if t.part == 2:
+            c.ellipse(x + side * head * 0.6, 0.5, 0.06, 0.2, accent, angle=side * -14)
+        elif t.part == 1 and side > 0:
+            c.stroke([(x, 0.3), (x + 0.03, 0.1), (x + 0.17, 0.16)], 0.09, accent)
+        else:
+            reach = 0.1 if t.part == 3 else 0.2
+            c.ellipse(x, 0.34 - reach, 0.06, reach, body, angle=side * 8)
+            c.ellipse(x, 0.34 - reach, 0.03, reach * 0.7, COLOURS["pink"], angle=side * 8)
+    c.ellipse(0.5, 0.43, head, head * 0.88, body)
+    c.ellipse(0.5, 0.5, head * 0.45, head * 0.3, COLOURS["white"] if t.mark % 4 < 2 else accent)
+    c.polygon([(0.47, 0.45), (0.53, 0.45), (0.5, 0.48)], COLOURS["pink"])
+    c.box(0.48, 0.53, 0.52, 0.57, COLOURS["white"])
+    eyes(c, 0.5, 0.39, head)
+    worn(c, t, 0.5, 0.43, 0.63, head)
+
+
+CREATURES: dict[str, Shape] = {"rabbit": rabbit, "dog": dog, "cat": cat, "bear": bear, "duck": duck, "robot": robot}

@@ -220,7 +220,61 @@ def lamp(c: Canvas, t: Thing, body: Pixels) -> None:
     emblem(c, t, x, 0.29, w * 0.4)
 
 
+def bus(c: Canvas, t: Thing, body: Pixels) -> None:
+    _, accent, detail = colours(t)
+    half, roof = ((0.47, 0.34), (0.34, 0.3), (0.44, 0.18), (0.46, 0.44))[t.form]
+    if t.part == 1:
+        c.box(0.6 - half, roof - 0.07, 0.4 + half, roof, DARK)
+    c.box(0.5 - half, roof, 0.5 + half, 0.78, body, corner=0.05)
+    c.box(0.5 - half, roof, 0.5 + half, roof + 0.05, accent, corner=0.02)
+    count = 3 + t.mark % 4
+    dx = 2 * (half - 0.06) / count
+    rows = (roof + 0.1,) if t.form != 2 else (roof + 0.08, roof + 0.3)
+    for y in rows:
+        for i in range(count):
+            x = 0.56 - half + dx * i
+            c.box(x + dx * 0.1, y, x + dx * 0.9, y + 0.14, GLASS)
+    doors = (0.56 - half, 0.45) if t.part == 0 else (0.56 - half,)
+    for x in doors:
+        c.box(x, roof + 0.1, x + 0.1, 0.76, mixed(detail, GLASS))
+    if t.part == 3:
+        c.box(0.42 + half, 0.56, 0.52 + half, 0.78, DARK)
+    r = 0.13 if t.part == 2 else 0.09
+    for x in (0.5 - half * 0.55, 0.5 + half * 0.55):
+        c.ellipse(x, 0.8, r, r, DARK)
+        c.ellipse(x, 0.8, r * 0.5, r * 0.5, METAL if t.mark % 8 < 4 else detail)
+    c.ellipse(0.53 - half, 0.7, 0.03, 0.03, COLOURS["yellow"])
+    emblem(c, t, 0.56, 0.66, 0.08)
+
+
+def bench(c: Canvas, t: Thing, body: Pixels) -> None:
+    _, accent, detail = colours(t)
+    half, seat = ((0.47, 0.58), (0.33, 0.58), (0.44, 0.7), (0.42, 0.5))[t.form]
+    back = seat - 0.32
+    for x in (0.5 - half + 0.04, 0.46 + half - 0.04):
+        c.box(x, seat, x + 0.05, 0.95, accent)
+    if t.part == 0:
+        for y in (back, back + 0.11, back + 0.22):
+            c.box(0.5 - half, y, 0.5 + half, y + 0.06, body)
+    elif t.part != 3:
+        c.box(0.5 - half, back, 0.5 + half, seat - 0.04, body, corner=0.03)
+    if t.part != 3:
+        for x in (0.5 - half, 0.46 + half):
+            c.box(x, back - 0.03, x + 0.04, seat, accent)
+    c.box(0.48 - half, seat, 0.52 + half, seat + 0.1, body)
+    if t.part == 2:
+        for x in (0.46 - half, 0.46 + half):
+            c.box(x, seat - 0.16, x + 0.09, seat - 0.11, detail)
+            c.box(x + 0.02, seat - 0.12, x + 0.06, seat, detail)
+    cushions = t.mark % 3
+    for i in range(cushions):
+        c.box(0.5 - half + 0.08 + i * 0.3, seat - 0.06, 0.5 - half + 0.3 + i * 0.3, seat, detail, corner=0.02)
+    emblem(c, t, 0.5, seat - 0.18 if t.part in (1, 2) else seat + 0.05, 0.08 if t.part in (1, 2) else 0.045)
+
+
 OBJECTS: dict[str, Shape] = {
+    "bus": bus,
+    "bench": bench,
     "car": car,
     "house": house,
     "plant": plant,

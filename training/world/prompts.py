@@ -47,7 +47,7 @@ OBJECT_WORDS = (
 def prompts(things: Sequence[Thing], rng: np.random.Generator) -> tuple[list[str], list[str]]:
     """One prompt a thing, and a key a thing: equal keys mean that the prompts fit both pictures.
 
-    All prompts of a call are at one level: category, colour and category, caption, or full description.
+    All prompts of a call are at one level: group, category, colour and category, caption, or full description.
     """
     words, key = LEVELS[int(rng.integers(len(LEVELS)))]
     texts = [TEMPLATES[int(rng.integers(len(TEMPLATES)))].format(words(thing, rng)) for thing in things]
@@ -60,10 +60,19 @@ def _category(thing: Thing, rng: np.random.Generator) -> str:
     return word if rng.random() < 0.5 else f"a {word}"
 
 
+def _group(thing: Thing, rng: np.random.Generator) -> str:
+    word = KINDS[thing.category].group
+    return word if rng.random() < 0.5 else _article(word)
+
+
 def _coloured(thing: Thing, rng: np.random.Generator) -> str:
     synonyms = KINDS[thing.category].synonyms[:3]
     word = thing.category if rng.random() < 0.6 else synonyms[int(rng.integers(len(synonyms)))]
     return f"a {thing.base} {word}"
+
+
+def _article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
 def _caption(thing: Thing, rng: np.random.Generator) -> str:
@@ -71,6 +80,8 @@ def _caption(thing: Thing, rng: np.random.Generator) -> str:
 
 
 LEVELS: tuple[tuple[Callable[[Thing, np.random.Generator], str], Callable[[Thing], str]], ...] = (
+    (_group, lambda thing: KINDS[thing.category].group),
+    (_category, lambda thing: thing.category),
     (_category, lambda thing: thing.category),
     (_coloured, lambda thing: f"{thing.base} {thing.category}"),
     (_caption, caption),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from training.world.draw import draw_thing, tight_box
 from training.world.things import COLOURS, Thing
 
 Boxes = NDArray[np.float32]
+Relation: TypeAlias = Literal["left of", "right of", "above", "below", "in front of"]
 SURFACES = (
     (214, 206, 196),
     (120, 92, 64),
@@ -48,6 +50,41 @@ def sample_scene(rng: np.random.Generator, things: Sequence[Thing], *, height: i
         things=tuple(things),
         boxes_xyxy=np.array(boxes, np.float32).reshape(-1, 4),
     )
+
+
+def relations(scene: Scene) -> list[tuple[int, Relation, int]]:
+    """How things stand to each other: ``(i, "left of", j)``, each pair both ways.
+
+    A side holds where the middles are further apart than the half of the larger thing; ``in front of``
+    where a thing covers a tenth or more of an earlier one.
+    """
+    found: list[tuple[int, Relation, int]] = []
+    for i in range(len(scene.things)):
+        for j in range(len(scene.things)):
+            if i != j:
+                found += [(i, relation, j) for relation in _stands(scene.boxes_xyxy[i], scene.boxes_xyxy[j])]
+                if i > j and _overlap(_corners(scene.boxes_xyxy[i]), _corners(scene.boxes_xyxy[j])) >= 0.1:
+                    found.append((i, "in front of", j))
+    return found
+
+
+def _stands(first: Boxes, second: Boxes) -> list[Relation]:
+    middle, sides = (
+        (first[:2] + first[2:] - second[:2] - second[2:]) / 2,
+        np.maximum(first[2:] - first[:2], second[2:] - second[:2]),
+    )
+    across: tuple[Relation, Relation] = ("right of", "left of")
+    down: tuple[Relation, Relation] = ("below", "above")
+    return [
+        words[0] if middle[axis] > 0 else words[1]
+        for axis, words in enumerate((across, down))
+        if abs(middle[axis]) > sides[axis] / 2
+    ]
+
+
+def _corners(box: Boxes) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = (int(v) for v in box)
+    return x0, y0, x1, y1
 
 
 def background(rng: np.random.Generator, h: int, w: int) -> Pixels:

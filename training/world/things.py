@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-Split = Literal["train", "test"]
+Split = Literal["train", "dev", "test"]
 Rgb = tuple[int, int, int]
 
 COLOURS: dict[str, Rgb] = {
@@ -55,8 +55,9 @@ MARKS = 64
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The words and choices of one category. ``forms`` and ``parts`` have four entries each."""
+    """The words and choices of one category. ``group``: the wider word for it."""
 
+    group: str
     forms: tuple[str, str, str, str]
     parts: tuple[str, str, str, str]
     synonyms: tuple[str, ...]
@@ -65,111 +66,161 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "dog": Kind(
+        "animal",
         ("slim", "sturdy", "little", "fluffy"),
         ("floppy ears", "pointed ears", "round ears", "long ears"),
         ("dog", "puppy", "pet", "hound"),
         alive=True,
     ),
     "cat": Kind(
+        "animal",
         ("slim", "chubby", "little", "fluffy"),
         ("pointed ears", "wide ears", "small ears", "tall ears"),
         ("cat", "kitten", "pet", "kitty"),
         alive=True,
     ),
     "bear": Kind(
+        "toy",
         ("slim", "chubby", "little", "big"),
         ("a pale belly", "a round patch on the foot", "long arms", "big ears"),
         ("bear", "teddy bear", "plush toy", "stuffed animal", "plushie", "toy"),
         alive=True,
     ),
     "duck": Kind(
+        "animal",
         ("slim", "round", "little", "long"),
         ("a flat beak", "a small wing", "a big wing", "a crest"),
         ("duck", "rubber duck", "bird", "toy"),
         alive=True,
     ),
     "mug": Kind(
+        "vessel",
         ("tall", "short", "round", "tapered"),
         ("a round handle", "a square handle", "two handles", "a small handle"),
         ("mug", "cup", "coffee cup"),
     ),
     "bowl": Kind(
+        "vessel",
         ("deep", "shallow", "round", "flared"),
         ("a foot", "berries in it", "a lid", "a rim"),
         ("bowl", "dish"),
     ),
     "teapot": Kind(
+        "vessel",
         ("round", "tall", "flat", "tapered"),
         ("a high handle", "a side handle", "a long spout", "a big knob"),
         ("teapot", "pot", "kettle"),
     ),
     "bottle": Kind(
+        "container",
         ("slim", "wide", "tapered", "tall"),
         ("a screw cap", "a cork", "a pump", "a long neck"),
         ("bottle", "flask", "drink"),
     ),
     "carton": Kind(
+        "container",
         ("slim", "wide", "short", "tall"),
         ("a gable top", "a screw cap", "a flat top", "a slanted top"),
         ("carton", "milk carton", "oat milk carton", "juice box", "drink", "box", "package"),
     ),
     "can": Kind(
+        "container",
         ("slim", "wide", "short", "tall"),
         ("a ring pull", "a wide rim", "a paper label", "a lid"),
         ("can", "tin", "soda can", "drink"),
     ),
     "car": Kind(
+        "vehicle",
         ("low", "tall", "long", "short"),
         ("big wheels", "a roof rack", "a spoiler", "an open back"),
         ("car", "toy car", "vehicle", "automobile", "truck"),
     ),
     "house": Kind(
+        "building",
         ("tall", "wide", "narrow", "low"),
         ("a pointed roof", "a flat roof", "a tower", "a chimney"),
         ("house", "building", "home", "tower", "castle"),
     ),
     "plant": Kind(
+        "plant",
         ("tall", "bushy", "drooping", "small"),
         ("long leaves", "round leaves", "flowers", "spines"),
         ("plant", "potted plant", "flower", "cactus"),
     ),
     "vase": Kind(
+        "vessel",
         ("slim", "round", "flared", "tall"),
         ("two ears", "a narrow neck", "a foot", "a wide mouth"),
         ("vase", "jar", "urn", "candle"),
     ),
     "backpack": Kind(
+        "clothing",
         ("tall", "wide", "round", "small"),
         ("one pocket", "two pockets", "a top flap", "side straps"),
         ("backpack", "bag", "rucksack"),
     ),
     "boot": Kind(
+        "clothing",
         ("tall", "low", "slim", "chunky"),
         ("laces", "a buckle", "a high heel", "a cuff"),
         ("boot", "shoe", "sneaker", "trainer"),
     ),
     "chair": Kind(
+        "furniture",
         ("tall", "low", "wide", "narrow"),
         ("a slatted back", "a solid back", "a round back", "armrests"),
         ("chair", "seat", "stool", "furniture"),
     ),
     "clock": Kind(
+        "device",
         ("round", "square", "oval", "tall"),
         ("two bells", "roman marks", "dot marks", "a stand"),
         ("clock", "alarm clock", "watch"),
     ),
     "robot": Kind(
+        "toy",
         ("tall", "short", "boxy", "round"),
         ("an antenna", "wheels", "claws", "a screen"),
         ("robot", "toy robot", "toy", "figurine", "monster toy"),
     ),
     "lamp": Kind(
+        "device",
         ("tall", "short", "wide", "slim"),
         ("a cone shade", "a drum shade", "a round shade", "a bent arm"),
         ("lamp", "light", "lantern"),
     ),
+    "rabbit": Kind(
+        "animal",
+        ("slim", "chubby", "little", "fluffy"),
+        ("upright ears", "one bent ear", "hanging ears", "short ears"),
+        ("rabbit", "bunny", "hare"),
+        alive=True,
+    ),
+    "jug": Kind(
+        "vessel",
+        ("tall", "round", "short", "tapered"),
+        ("a curved handle", "a square handle", "a lid", "a wide spout"),
+        ("jug", "pitcher"),
+    ),
+    "bus": Kind(
+        "vehicle",
+        ("long", "short", "tall", "low"),
+        ("two doors", "a roof rack", "big wheels", "a back engine"),
+        ("bus", "coach"),
+    ),
+    "bench": Kind(
+        "furniture",
+        ("long", "short", "low", "high"),
+        ("a slatted back", "a solid back", "armrests", "no back"),
+        ("bench", "pew"),
+    ),
 }
-CATEGORIES: tuple[str, ...] = tuple(KINDS)
+HELD_OUT = ("rabbit", "jug", "bus", "bench")
+"""Categories that only the test split has, so that nothing trained or tuned has ever seen one."""
+
+ALL_CATEGORIES: tuple[str, ...] = tuple(KINDS)
+CATEGORIES: tuple[str, ...] = tuple(name for name in KINDS if name not in HELD_OUT)
+GROUPS: tuple[str, ...] = tuple(dict.fromkeys(kind.group for kind in KINDS.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +250,20 @@ def identity_seed(thing: Thing) -> int:
 
 
 def split_of(thing: Thing) -> Split:
-    """The split that owns the thing: one in five is ``test``."""
-    return "test" if identity_seed(thing) % 5 == 0 else "train"
+    """The split that owns the thing: of ten, two are ``test``, one is ``dev``; held-out categories are all ``test``."""
+    if thing.category in HELD_OUT:
+        return "test"
+    tenth = identity_seed(thing) % 10
+    return "test" if tenth < 2 else "dev" if tenth == 2 else "train"
 
 
 def sample_thing(rng: np.random.Generator, *, split: Split, category: str | None = None) -> Thing:
-    """A thing of the split, of ``category`` where one is named."""
+    """A thing of the split, of ``category`` where one is named; only ``test`` has the held-out categories."""
+    if category in HELD_OUT and split != "test":
+        raise ValueError(f"{category} is held out: there is none in {split}.")
+    names = ALL_CATEGORIES if split == "test" else CATEGORIES
     while True:
-        thing = _any_thing(rng, category or CATEGORIES[rng.integers(len(CATEGORIES))])
+        thing = _any_thing(rng, category or names[rng.integers(len(names))])
         if split_of(thing) == split:
             return thing
 

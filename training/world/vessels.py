@@ -202,7 +202,39 @@ def vase(c: Canvas, t: Thing, body: Pixels) -> None:
     emblem(c, t, 0.5, 0.55, belly * 0.55)
 
 
+def jug(c: Canvas, t: Thing, body: Pixels) -> None:
+    _, accent, detail = colours(t)
+    w, top, neck = ((0.17, 0.12, 0.12), (0.29, 0.26, 0.13), (0.24, 0.4, 0.19), (0.27, 0.16, 0.09))[t.form]
+    spout = 0.16 if t.part == 3 else 0.09
+    if t.part == 1:
+        c.stroke([(0.5 + neck, top + 0.08), (0.62 + w, top + 0.08), (0.62 + w, 0.76), (0.5 + w, 0.76)], 0.05, accent)
+    else:
+        c.loop(0.52 + w, (top + 0.88) / 2, 0.14, 0.24 if t.form != 2 else 0.16, 0.05, accent)
+    c.polygon([(0.5 - neck, top), (0.46 - neck - spout, top - 0.02), (0.5 - neck, top + 0.16)], body)
+    c.polygon(
+        [
+            (0.5 - neck, top),
+            (0.5 + neck, top),
+            (0.5 + neck * 1.05, top + 0.14),
+            (0.5 + w, 0.62),
+            (0.5 + w * 0.8, 0.94),
+            (0.5 - w * 0.8, 0.94),
+            (0.5 - w, 0.62),
+            (0.5 - neck * 1.05, top + 0.14),
+        ],
+        body,
+    )
+    c.box(0.5 - w * 0.85, 0.9, 0.5 + w * 0.85, 0.96, accent)
+    if t.part == 2:
+        c.ellipse(0.5, top, neck * 1.1, 0.05, detail)
+        c.ellipse(0.5, top - 0.06, 0.035, 0.035, accent)
+    else:
+        c.ellipse(0.5, top, neck, 0.03, DARK)
+    emblem(c, t, 0.5, 0.66, w * 0.5)
+
+
 VESSELS: dict[str, Shape] = {
+    "jug": jug,
     "mug": mug,
     "bowl": bowl,
     "teapot": teapot,

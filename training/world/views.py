@@ -26,6 +26,8 @@ from training.world.things import (
 )
 
 DRAWINGS_EACH = 4
+FIELDS = ("accent", "detail", "pattern", "extra", "mark", "part", "form", "base")
+"""The attributes in which look-alikes differ."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,9 +43,20 @@ def lookalike(thing: Thing, rng: np.random.Generator, *, split: Split) -> Thing:
     while True:
         other = thing
         for _ in range(int(rng.integers(1, 4))):
-            other = _change(other, rng)
+            other = _change(other, FIELDS[rng.integers(len(FIELDS))], rng)
         if other != thing and split_of(other) == split:
             return other
+
+
+def twin(thing: Thing, rng: np.random.Generator, *, split: Split) -> tuple[Thing, str]:
+    """Another thing that differs in exactly one attribute that can be seen, and that attribute's name."""
+    plain, bare = thing.pattern == "plain", thing.extra == "nothing"
+    hidden = {"mark"} | ({"accent"} if plain else set()) | ({"detail"} if bare else set())
+    while True:
+        field = FIELDS[rng.integers(len(FIELDS))]
+        other = _change(thing, field, rng)
+        if field not in hidden and other != thing and other.base != other.accent and split_of(other) == split:
+            return other, field
 
 
 def draw_several(thing: Thing, rng: np.random.Generator, *, side: int, count: int = DRAWINGS_EACH) -> Drawn:
@@ -117,7 +130,8 @@ def view_batches(rng: np.random.Generator, *, things: int, side: int, pool: int,
 def _family(rng: np.random.Generator, side: int) -> list[Drawn]:
     category = "carton" if rng.random() < 0.12 else CATEGORIES[rng.integers(len(CATEGORIES))]
     first = sample_thing(rng, split="train", category=category)
-    things = [first, *(lookalike(first, rng, split="train") for _ in range(3))]
+    twins = [twin(first, rng, split="train")[0] for _ in range(2)]
+    things = [first, *twins, lookalike(first, rng, split="train")]
     return [draw_several(thing, rng, side=side) for thing in things]
 
 
@@ -128,8 +142,7 @@ def _view(drawing: Pixels, batch: list[Drawn], rng: np.random.Generator, side: i
     return loose_crop(drawing, others, rng, side=side)
 
 
-def _change(thing: Thing, rng: np.random.Generator) -> Thing:
-    field = ("accent", "detail", "pattern", "extra", "mark", "part", "form", "base")[rng.integers(8)]
+def _change(thing: Thing, field: str, rng: np.random.Generator) -> Thing:
     alive = KINDS[thing.category].alive
     options: dict[str, tuple[str, ...]] = {
         "accent": tuple(COLOURS),
