@@ -25,9 +25,9 @@ serve: install  ## Run the service in the foreground at port 8000.
 
 train: install  ## Train the tiny family anew, from nothing.
 	$(BIN)/python -m training.embedder --out models/tiny/embedder --seed 0
-	$(BIN)/python -m training.embedder_figures --folder models/tiny/embedder
-	$(BIN)/python -m training.mllm --embedder models/tiny/embedder --out models/tiny/mllm --seed 0
 	$(BIN)/python -m training.detector --embedder models/tiny/embedder --out models/tiny/detector --seed 0
+	$(BIN)/python -m training.calibrate --embedder models/tiny/embedder --detector models/tiny/detector
+	$(BIN)/python -m training.mllm --embedder models/tiny/embedder --out models/tiny/mllm --seed 0
 
 clean:  ## Remove everything that was installed, built or stored here.
 	rm -rf .venv .rap demo/out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info
