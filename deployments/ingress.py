@@ -86,9 +86,10 @@ class IngressDeployment:
             cache=cache,
             calibration=calibration,
             policy=AuthorisationPolicy(
-                false_accept_rate=settings.retrieval.false_accept_rate,
-                margin=settings.retrieval.margin,
-                max_evidence=settings.retrieval.max_evidence,
+                required=settings.authorisation.required,
+                false_accept_rate=settings.authorisation.false_accept_rate,
+                further_false_accept_rate=settings.authorisation.further_false_accept_rate,
+                max_evidence=settings.authorisation.max_evidence,
             ),
             observe=metrics.retrieval,
         )
@@ -104,7 +105,7 @@ class IngressDeployment:
                 enrol=enrol,
                 describe=Describe(mllm=mllm, pictures=pictures, model=settings.mllm.model_id),
                 calibration=calibration,
-                lookalike_confidence=settings.retrieval.lookalike_confidence,
+                lookalike_confidence=settings.authorisation.lookalike_confidence,
             ),
             edit=Edit(memory=memory, cache=cache, recall=recall, enrol=enrol),
             forget=Forget(memory=memory, cache=cache, enrol=enrol),

@@ -121,13 +121,18 @@ class MllmSettings(_Group):
     serve: ServeSettings = ServeSettings(num_cpus=1)
 
 
-class RetrievalSettings(_Group):
-    """What it takes to be named; see ``rap_serve.domain.match.AuthorisationPolicy``."""
+class AuthorisationSettings(_Group):
+    """What it takes to be named; see ``rap_serve.domain.match.AuthorisationPolicy``.
 
+    ``required``: off lets in whatever resembles a region most, which is how a bare retriever is measured.
+    ``lookalike_confidence``: from which a new concept is reported to pass for another.
+    """
+
+    required: bool = True
     false_accept_rate: float = Field(0.03, gt=0, lt=1)
-    margin: float = 0.1
-    max_evidence: int = Field(4, ge=1)
-    lookalike_confidence: float = 0.9
+    further_false_accept_rate: float = Field(0.06, gt=0, lt=1)
+    max_evidence: int = Field(6, ge=1)
+    lookalike_confidence: float = Field(0.9, gt=0, le=1)
 
 
 class LimitSettings(_Group):
@@ -165,7 +170,7 @@ class Settings(BaseSettings):
     detector: DetectorSettings
     embedder: EmbedderSettings
     mllm: MllmSettings
-    retrieval: RetrievalSettings = RetrievalSettings()
+    authorisation: AuthorisationSettings = AuthorisationSettings()
     limits: LimitSettings = LimitSettings()
     ingress: IngressSettings = IngressSettings()
 

@@ -1,17 +1,16 @@
-"""Measure the trained embedder, choose the share of colour, and write both into its ``embedding.json``.
+"""How well the embedder tells things apart, boxes given: ``python -m training.embedder_figures``.
 
-    python -m training.embedder_figures --folder models/tiny/embedder
     python -m training.embedder_figures --folder models/tiny/embedder --photographs FOLDER
 
-The share and the calibration come from test-split things alone. Photographs (a folder with a RAP database,
-avatar boxes and queries) are only measured.
+On things of the ``test`` split, and on photographs (a folder with a RAP database, avatar boxes and queries), of which
+nothing is trained on or chosen by. It changes nothing: ``training.calibrate`` writes what serving reads.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,133 +18,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rap_serve.adapters.open_clip import CARD, OpenClipEmbedder
-from rap_serve.domain.colour import join_colour
-from rap_serve.domain.region import BoxXyxy, Pixels
+from rap_serve.cli.console import tracked
+from rap_serve.domain.region import BoxXyxy
+from training.calibration_pictures import LIBRARY, Parts, boxes_of, embed_parts, stacked
 from training.memory import keep_freed_memory
 from training.world.scene import Scene, sample_scene
 from training.world.things import Thing, sample_thing
-from training.world.views import lookalike
+from training.world.views import twin
 
 Floats = NDArray[np.float32]
+Shares = dict[str, float]
 
-LIBRARY = 20
-FAMILY = 4
-WEIGHTS = tuple(round(0.05 * i, 2) for i in range(1, 19))
-TOLERANCE = 0.01
-SURVIVAL = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Parts:
-    """The two parts of n embeddings before they are joined, each of norm 1: (n, d) and (n, k)."""
-
-    learned: Floats
-    colour: Floats
-
-    def joined(self, weight: float) -> Floats:
-        """The embeddings with that share of colour."""
-        return join_colour(self.learned, self.colour, weight)
+TOP = (1, 3, 5)
+JITTER = 0.06
+"""Standard deviation of a loose box's side, in widths or heights: about what a detector is off by."""
 
 
-def sample_library(rng: np.random.Generator) -> list[Thing]:
-    """LIBRARY test things, of which two families of FAMILY look alike."""
-    things: list[Thing] = []
-    for _ in range(2):
-        first = sample_thing(rng, split="test")
-        things += [first, *(lookalike(first, rng, split="test") for _ in range(FAMILY - 1))]
-    return things + [sample_thing(rng, split="test") for _ in range(LIBRARY - len(things))]
+def measure_library(embedder: OpenClipEmbedder, rng: np.random.Generator, size: int, share: float) -> Shares:
+    """Top-k of ``size`` test things, each asked for once with a loose box beside another thing."""
+    things = sample_things(rng, size)
+    avatars, queries = [], []
+    for first in tracked(range(0, size, 2), "one library", size // 2):
+        pair = things[first : first + 2]
+        avatars += [_alone(embedder, thing, rng) for thing in pair]
+        scene = sample_scene(rng, pair)
+        queries.append(embed_parts(embedder, scene.image, _loose_boxes(scene, rng)))
+    similarities = stacked(queries).joined(share) @ stacked(avatars).joined(share).T
+    small = similarities.reshape(size // LIBRARY, LIBRARY, size // LIBRARY, LIBRARY)
+    own = np.concatenate([small[i, :, i] for i in range(size // LIBRARY)])
+    in_small = top_shares(own, np.arange(len(own)) % LIBRARY)
+    return {**_named(in_small, f"of {LIBRARY}"), **_named(top_shares(similarities, np.arange(size)), f"of {size}")}
 
 
-def embed_parts(embedder: OpenClipEmbedder, picture: Pixels, boxes: list[BoxXyxy]) -> Parts:
-    """The parts of the boxes' embeddings, whatever share of colour the embedder has now."""
-    vectors = embedder.forward(embedder.preprocess(picture, boxes))
-    learned, colour = vectors[:, : embedder.text_dim], vectors[:, embedder.text_dim :]
-    return Parts(*(part / np.linalg.norm(part, axis=1, keepdims=True) for part in (learned, colour)))
+def measure_twins(embedder: OpenClipEmbedder, rng: np.random.Generator, pairs: int, share: float) -> Shares:
+    """How often two things that differ in one attribute are told apart: in all, and by that attribute."""
+    right: dict[str, list[bool]] = {}
+    for _ in tracked(range(pairs), "twins", pairs):
+        thing = sample_thing(rng, split="test")
+        other, attribute = twin(thing, rng, split="test")
+        avatars, queries = (
+            stacked([_alone(embedder, one, rng) for one in (thing, other)]).joined(share) for _ in range(2)
+        )
+        told = (queries @ avatars.T).argmax(axis=1) == np.arange(2)
+        right.setdefault(attribute, []).extend(told.tolist())
+    every = [value for values in right.values() for value in values]
+    by_attribute = {f"twins in {name}": float(np.mean(values)) for name, values in sorted(right.items())}
+    return {"twins": float(np.mean(every)), **by_attribute}
 
 
-def measure_libraries(embedder: OpenClipEmbedder, rng: np.random.Generator, count: int) -> tuple[Parts, Parts]:
-    """Queries (loose boxes in crowded scenes) and avatars (a box in a scene of its own), row by row the same thing."""
-    queries, avatars = [], []
-    for _ in range(count):
-        things = sample_library(rng)
-        for start in range(0, LIBRARY, 2):
-            scene = sample_scene(rng, things[start : start + 2])
-            queries.append(embed_parts(embedder, scene.image, _loose_boxes(scene, rng)))
-        for thing in things:
-            scene = sample_scene(rng, [thing])
-            avatars.append(embed_parts(embedder, scene.image, _boxes(scene)))
-    return _stacked(queries), _stacked(avatars)
-
-
-def top_shares(similarities: Floats, truth: NDArray[np.intp]) -> tuple[float, float, float]:
-    """The share of rows whose true column is among the best 1, 3 and 5."""
-    own = similarities[np.arange(len(truth)), truth]
-    rank = (similarities > own[:, None]).sum(axis=1)
-    return float((rank < 1).mean()), float((rank < 3).mean()), float((rank < 5).mean())
-
-
-def library_top1(queries: Floats, avatars: Floats) -> float:
-    """Top-1 within each library of LIBRARY consecutive rows."""
-    q, a = (part.reshape(-1, LIBRARY, part.shape[1]) for part in (queries, avatars))
-    best = (q @ a.transpose(0, 2, 1)).argmax(axis=2)
-    return float((best == np.arange(LIBRARY)).mean())
-
-
-def choose_weight(queries: Parts, avatars: Parts) -> tuple[float, dict[float, float]]:
-    """The largest share of colour that costs at most TOLERANCE of the best top-1, and the whole sweep.
-
-    The largest, since colour was not learned from this world and holds in photographs of any other.
-    """
-    sweep = {w: library_top1(queries.joined(w), avatars.joined(w)) for w in WEIGHTS}
-    return max(w for w, top1 in sweep.items() if top1 >= max(sweep.values()) - TOLERANCE), sweep
-
-
-def calibrate(queries: Floats, avatars: Floats) -> dict[str, dict[str, object]]:
-    """What the similarities mean: of a query to its own avatar, and to libraries that lack it.
-
-    The logistic separates the own avatar from the best of another library, as often the one as the other.
-    The tail is of all single comparisons with other libraries.
-    """
-    similarities = queries @ avatars.T
-    libraries = len(queries) // LIBRARY
-    library = np.arange(len(queries)) // LIBRARY
-    best = similarities.reshape(len(queries), libraries, LIBRARY).max(axis=2)
-    absent = best[np.arange(len(queries)), (library + 1) % libraries]
-    slope, midpoint = fit_logistic(np.diagonal(similarities), absent)
-    impostors = np.sort(similarities[library[:, None] != library])[::-1]
-    tail = [float(impostors[int(share * len(impostors))]) for share in SURVIVAL]
-    return {
-        "logistic": {"slope": round(slope, 3), "midpoint": round(midpoint, 4)},
-        "impostor_tail": {"survival": list(SURVIVAL), "similarity": [round(value, 4) for value in tail]},
-    }
-
-
-def fit_logistic(genuine: Floats, impostor: Floats) -> tuple[float, float]:
-    """Slope and midpoint of the likeliest logistic, by Newton's method on standardised similarities."""
-    x = np.concatenate([genuine, impostor]).astype(np.float64)
-    y = np.concatenate([np.ones(len(genuine)), np.zeros(len(impostor))])
-    centre, spread = x.mean(), x.std()
-    design = np.stack([(x - centre) / spread, np.ones_like(x)], axis=1)
-    beta = np.zeros(2)
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-design @ beta))
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(2)
-        beta += np.linalg.solve(curvature, design.T @ (y - p))
-    return float(beta[0] / spread), float(centre - spread * beta[1] / beta[0])
-
-
-def write_card(folder: Path, weight: float, calibration: dict[str, dict[str, object]]) -> dict[str, object]:
-    """The notes of the folder with the share of colour, which is part of the version, and the calibration."""
-    card = folder / CARD
-    notes = json.loads(card.read_text())
-    weights = str(notes["version"]).split("+")[0]
-    notes |= {"version": f"{weights}+c{round(100 * weight):02d}", "colour_weight": weight, "calibration": calibration}
-    card.write_text(json.dumps(notes, indent=2) + "\n")
-    return dict(notes)
-
-
-def measure_photographs(embedder: OpenClipEmbedder, folder: Path, weight: float) -> dict[str, tuple[float, ...]]:
-    """Top-1, 3 and 5 on photographs, boxes given, for the learned part, the colour and both."""
+def measure_photographs(embedder: OpenClipEmbedder, folder: Path, share: float) -> Shares:
+    """Top-k on photographs, for the learned part, the colour and both."""
     concepts = json.loads((folder / "database.json").read_text())["concept_dict"]
     boxes = json.loads((folder / "avatar_boxes.json").read_text())
     names = [name.strip("<>") for name in concepts]
@@ -155,9 +77,43 @@ def measure_photographs(embedder: OpenClipEmbedder, folder: Path, weight: float)
         for item in query["objects"]:
             queries.append(_photograph(embedder, folder, query["image"], item["box_xyxy"]))
             truth.append(names.index(item["name"].strip("<>")))
-    q, a = _stacked(queries), _stacked(avatars)
-    rows = {"learned": 0.0, "colour": 1.0, "joined": weight}
-    return {name: top_shares(q.joined(w) @ a.joined(w).T, np.array(truth)) for name, w in rows.items()}
+    q, a = stacked(queries), stacked(avatars)
+    rows = {"learned part": 0.0, "colour": 1.0, "both": share}
+    found = {what: top_shares(q.joined(w) @ a.joined(w).T, np.array(truth)) for what, w in rows.items()}
+    return {name: value for what, top in found.items() for name, value in _named(top, f"photographs, {what}").items()}
+
+
+def top_shares(similarities: Floats, truth: NDArray[np.intp]) -> tuple[float, ...]:
+    """The share of rows whose true column is among the best of each of TOP."""
+    own = similarities[np.arange(len(truth)), truth]
+    rank = (similarities > own[:, None]).sum(axis=1)
+    return tuple(float((rank < k).mean()) for k in TOP)
+
+
+def sample_things(rng: np.random.Generator, count: int) -> list[Thing]:
+    """``count`` distinct test things, in no order."""
+    things: dict[Thing, None] = {}
+    while len(things) < count:
+        things[sample_thing(rng, split="test")] = None
+    return list(things)
+
+
+def _named(top: Sequence[float], what: str) -> Shares:
+    return {f"top-{k} {what}": value for k, value in zip(TOP, top, strict=True)}
+
+
+def _alone(embedder: OpenClipEmbedder, thing: Thing, rng: np.random.Generator) -> Parts:
+    scene = sample_scene(rng, [thing])
+    return embed_parts(embedder, scene.image, boxes_of(scene))
+
+
+def _loose_boxes(scene: Scene, rng: np.random.Generator) -> list[BoxXyxy]:
+    loose = []
+    for x0, y0, x1, y1 in boxes_of(scene):
+        dx0, dx1 = rng.normal(0, JITTER, 2) * (x1 - x0)
+        dy0, dy1 = rng.normal(0, JITTER, 2) * (y1 - y0)
+        loose.append((x0 + dx0, y0 + dy0, x1 + dx1, y1 + dy1))
+    return loose
 
 
 def _photograph(embedder: OpenClipEmbedder, folder: Path, image: str, box: list[float]) -> Parts:
@@ -169,41 +125,24 @@ def _photograph(embedder: OpenClipEmbedder, folder: Path, image: str, box: list[
     return embed_parts(embedder, rgb, [(left, top, right, bottom)])
 
 
-def _boxes(scene: Scene) -> list[BoxXyxy]:
-    return [(float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in scene.boxes_xyxy]
-
-
-def _loose_boxes(scene: Scene, rng: np.random.Generator) -> list[BoxXyxy]:
-    """The boxes as a detector gives them, each side off by some per cent."""
-    loose = []
-    for x0, y0, x1, y1 in _boxes(scene):
-        dx0, dx1 = rng.normal(0, 0.06, 2) * (x1 - x0)
-        dy0, dy1 = rng.normal(0, 0.06, 2) * (y1 - y0)
-        loose.append((x0 + dx0, y0 + dy0, x1 + dx1, y1 + dy1))
-    return loose
-
-
-def _stacked(parts: list[Parts]) -> Parts:
-    return Parts(np.concatenate([p.learned for p in parts]), np.concatenate([p.colour for p in parts]))
-
-
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("models/tiny/embedder"))
     parser.add_argument("--photographs", type=Path, default=None)
-    parser.add_argument("--libraries", type=int, default=60)
+    parser.add_argument("--concepts", type=int, default=500, help=f"a multiple of {LIBRARY}")
+    parser.add_argument("--pairs", type=int, default=200, help="twins")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     keep_freed_memory()
     embedder = OpenClipEmbedder.load(str(options.folder), threads=1)
-    queries, avatars = measure_libraries(embedder, np.random.default_rng(options.seed), options.libraries)
-    weight, sweep = choose_weight(queries, avatars)
-    calibration = calibrate(queries.joined(weight), avatars.joined(weight))
-    notes = write_card(options.folder, weight, calibration)
-    print(json.dumps({"top1_by_colour_weight": sweep, **notes}, indent=2))
+    share = float(json.loads((options.folder / CARD).read_text())["colour_weight"])
+    rng = np.random.default_rng(options.seed)
+    found = measure_library(embedder, rng, options.concepts, share)
+    found |= measure_twins(embedder, rng, options.pairs, share)
     if options.photographs:
-        print(json.dumps(measure_photographs(embedder, options.photographs, weight), indent=2))
+        found |= measure_photographs(embedder, options.photographs, share)
+    print(json.dumps({name: round(value, 4) for name, value in found.items()}, indent=2))
 
 
 if __name__ == "__main__":

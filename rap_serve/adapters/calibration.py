@@ -17,14 +17,17 @@ def load_calibration(path: str) -> Calibration:
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
     try:
         measured = json.loads(file.read_text())["calibration"]
-        tail = measured["impostor_tail"]
         return Calibration(
-            slope=float(measured["logistic"]["slope"]),
-            midpoint=float(measured["logistic"]["midpoint"]),
-            tail_survival=tuple(map(float, tail["survival"])),
-            tail_similarity=tuple(map(float, tail["similarity"])),
+            slope=float(measured["confidence"]["slope"]),
+            midpoint=float(measured["confidence"]["midpoint"]),
+            rival_share=float(measured["confidence"]["rival_share"]),
+            least_rival=float(measured["confidence"]["least_rival"]),
+            named_confidence=float(measured["confidence"]["named"]),
+            tail_concepts=int(measured["strangers"]["concepts"]),
+            tail_rate=tuple(map(float, measured["strangers"]["rate"])),
+            tail_similarity=tuple(map(float, measured["strangers"]["similarity"])),
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(
             f"No calibration in {file}: measure one for this embedder and name it in embedder.calibration."
         ) from error

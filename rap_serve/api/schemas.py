@@ -1,9 +1,9 @@
 """The bodies that come and go. Unknown fields are refused."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from rap_serve.domain.concept import Concept
 from rap_serve.domain.match import Evidence, RegionCandidates
@@ -13,6 +13,7 @@ from rap_serve.services.retrieve import Retrieval
 
 MAX_AVATARS_PER_CALL = 16
 MAX_BOXES = 64
+MAX_EVIDENCE = 16
 
 
 class Body(BaseModel):
@@ -69,8 +70,24 @@ class RapOptions(Body):
     """What RAP adds to a chat request."""
 
     retrieval: bool = True
-    top_k: int | None = Field(None, ge=1, le=16, description="at most this many concepts in the prompt")
+    top_k: int | None = Field(None, ge=1, le=MAX_EVIDENCE, description="at most this many concepts in the prompt")
+    concepts: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_EVIDENCE,
+        description=(
+            "ids of the only concepts to consider; an unknown one is a 404. They enter the prompt as others do, where "
+            "the picture shows them or the text names them. Where the service runs without authorisation they enter "
+            "it as they are, as far as a prompt holds them."
+        ),
+    )
     task: Task = "chat"
+
+    @model_validator(mode="after")
+    def _concepts_are_retrieved(self) -> Self:
+        if self.concepts is not None and not self.retrieval:
+            raise ValueError("concepts are retrieved: they do not go with retrieval switched off")
+        return self
 
 
 class TextContent(Body):

@@ -52,6 +52,11 @@ class Library:
         best = np.stack([g.max(axis=1) for g in groups], axis=1)
         return best, np.stack([g.argmax(axis=1) for g in groups], axis=1)
 
+    def only(self, concept_ids: Sequence[str]) -> "Library":
+        """The same snapshot of these concepts alone, each once; raises ConceptNotFound."""
+        chosen = [self.get(concept_id) for concept_id in dict.fromkeys(concept_ids)]
+        return Library.of(chosen, dim=self.matrix.shape[1])
+
     def get(self, concept_id: str) -> Concept:
         """The concept of that id; raises ConceptNotFound."""
         for concept in self.concepts:

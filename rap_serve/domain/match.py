@@ -1,4 +1,10 @@
-"""From similarities to what may be said: candidates, calibrated confidence, and authorised evidence."""
+"""From similarities to what may be said: candidates, calibrated confidence, and authorised evidence.
+
+Two questions decide, and each has a measure of its own. *Would a stranger look so much alike?* is a matter of the
+similarity alone, against what pictures of other things reach (``Calibration.threshold``). *Is it this concept rather
+than another of the owner's?* is a matter of the distance to the region's best other concept, its rival
+(``Calibration.confidences``).
+"""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +21,7 @@ Matrix: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A concept that a region may show, before any threshold. ``similarity``: cosine, -1 to 1."""
+    """A concept that a region may show, before any threshold. ``similarity``: cosine, -1 to 1; ``confidence``: 0-1."""
 
     concept_id: str
     name: str
@@ -34,64 +40,86 @@ class RegionCandidates:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A concept that was allowed into the prompt, and what allowed it."""
+    """A concept that was allowed into the prompt, and what allowed it.
+
+    ``source``: a region that shows it, a name in the text, or the request that listed it.
+    """
 
     concept_id: str
     name: str
     version: int
     avatar_id: str
-    source: Literal["region", "mention"]
+    source: Literal["region", "mention", "request"]
     box_xyxy: BoxXyxy | None = None
     similarity: float | None = None
     confidence: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What a similarity of one embedder means, measured on pairs of known identity.
+    """What the similarities of one embedder mean, measured on pictures of known content.
 
-    ``slope`` and ``midpoint`` are of the logistic that maps a similarity to the probability that both
-    pictures show the same thing. ``tail_survival[i]`` is the share of different things that reach
-    ``tail_similarity[i]``; survival falls while similarity rises.
+    ``tail_rate[i]`` is the share of pictures of strangers in which a region reaches ``tail_similarity[i]`` with one
+    of ``tail_concepts`` concepts; rates fall while similarities rise. ``slope`` and ``midpoint`` are of the logistic
+    that maps ``similarity - rival_share * rival`` to a confidence; ``least_rival`` is the least a rival counts for,
+    so that the only concept of an owner has one too. At ``named_confidence`` a yes to "is it there?" is wrong as
+    often as a no.
     """
 
     slope: float
     midpoint: float
-    tail_survival: tuple[float, ...]
+    rival_share: float
+    least_rival: float
+    named_confidence: float
+    tail_concepts: int
+    tail_rate: tuple[float, ...]
     tail_similarity: tuple[float, ...]
 
+    def confidences(self, similarities: Matrix) -> Matrix:
+        """Probability, 0-1, that a region shows a concept and none of the owner's others.
+
+        ``similarities``: float32, (regions, concepts). Returns the same shape. In each row the most similar concept
+        has the highest confidence.
+        """
+        scores = similarities - self.rival_share * np.maximum(rivals(similarities), self.least_rival)
+        return np.asarray(1 / (1 + np.exp(-self.slope * (scores - self.midpoint))), dtype=np.float32)
+
     def confidence(self, similarity: float) -> float:
-        """Probability, 0-1, that two pictures this similar show the same thing."""
-        return 1.0 / (1.0 + math.exp(-self.slope * (similarity - self.midpoint)))
+        """Probability, 0-1, that two pictures this similar show the same thing, where nothing else is known."""
+        return float(self.confidences(np.array([[similarity]], np.float32))[0, 0])
 
     def threshold(self, *, concepts: int, false_accept_rate: float) -> float:
-        """The similarity at which a region that shows none of ``concepts`` is accepted this rarely.
+        """The similarity that a picture of strangers reaches this rarely with any of ``concepts``.
 
-        With N independent comparisons a region's rate is 1 - (1 - p)^N, so each may accept with
-        p = 1 - (1 - rate)^(1 / N). Between and beyond measured points the log survival is a straight line.
+        The tail was measured with a library of M concepts. If comparisons are independent, N of them accept with
+        1 - (1 - p)^(N / M), so p = 1 - (1 - rate)^(M / N) is what M may accept with. Between and beyond measured
+        points the log rate is a straight line of the similarity.
         """
-        per_comparison = -math.expm1(math.log1p(-false_accept_rate) / max(1, concepts))
-        log_survival = -np.log(np.asarray(self.tail_survival))
-        target = -math.log(per_comparison)
-        if target > log_survival[-1]:
-            rise = (self.tail_similarity[-1] - self.tail_similarity[-2]) / (log_survival[-1] - log_survival[-2])
-            return float(min(1.0, self.tail_similarity[-1] + rise * (target - log_survival[-1])))
-        return float(np.interp(target, log_survival, self.tail_similarity))
+        share = self.tail_concepts / max(1, concepts)
+        target = -math.log(-math.expm1(math.log1p(-false_accept_rate) * share))
+        rarity = -np.log(np.asarray(self.tail_rate))
+        if target > rarity[-1]:
+            rise = (self.tail_similarity[-1] - self.tail_similarity[-2]) / (rarity[-1] - rarity[-2])
+            return float(min(1.0, self.tail_similarity[-1] + rise * (target - rarity[-1])))
+        return float(np.interp(target, rarity, self.tail_similarity))
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorisationPolicy:
     """How sure the service must be before it names a concept.
 
-    ``false_accept_rate``: per region, over the owner's whole library. ``margin``: least distance in
-    similarity to the runner-up of the same region. ``same_thing_overlap``: the share of the smaller box
-    from which two boxes count as one thing. ``max_evidence``: how many concepts a prompt holds.
+    ``required``: off lets in whatever resembles a region most, as a bare retriever would. ``false_accept_rate``: the
+    share of pictures of none of the owner's things in which one is named all the same.
+    ``further_false_accept_rate``: what suffices for a second concept and more, since a picture that shows one of
+    somebody's things is likelier to show another. ``same_thing_overlap``: the share of the smaller box from which two
+    boxes count as one thing. ``max_evidence``: how many concepts a prompt holds.
     """
 
+    required: bool = True
     false_accept_rate: float = 0.03
-    margin: float = 0.1
+    further_false_accept_rate: float = 0.06
     same_thing_overlap: float = 0.7
-    max_evidence: int = 4
+    max_evidence: int = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +129,16 @@ class Acceptance:
     region: int
     concept: int
     similarity: float
+    confidence: float
+
+
+def rivals(similarities: Matrix) -> Matrix:
+    """For each region and concept the region's best similarity to another concept; -1 where there is no other."""
+    if similarities.shape[1] < 2:
+        return np.full_like(similarities, -1)
+    second, first = np.partition(similarities, -2, axis=1)[:, -2:].T
+    leads = similarities == first[:, None]
+    return np.where(leads, second[:, None], first[:, None])
 
 
 def authorise(
@@ -110,24 +148,22 @@ def authorise(
     calibration: Calibration,
     policy: AuthorisationPolicy,
 ) -> list[Acceptance]:
-    """The pairs of region and concept that may enter a prompt, surest first.
+    """The pairs of region and concept that may enter a prompt, most alike first.
 
-    ``similarities``: float32, (regions, concepts). A pair is accepted when it passes the open-set
-    threshold, leads its region's runner-up by the margin, is the concept's best, and no box of the same
-    thing went to a better pair. The whole picture counts only where there is no box.
+    ``similarities``: float32, (regions, concepts). Each region speaks for its most similar concept alone. The pair is
+    accepted when strangers rarely look so much alike, the concept has no better region, and no box of the same thing
+    has gone to a better pair. As many are accepted as are there, up to the policy's number.
     """
     if similarities.size == 0:
         return []
-    threshold = calibration.threshold(concepts=similarities.shape[1], false_accept_rate=policy.false_accept_rate)
-    eligible = [r for r, region in enumerate(regions) if region.label != WHOLE_PICTURE] or list(range(len(regions)))
-    best = similarities.argmax(axis=1)
+    confidences = calibration.confidences(similarities)
+    first, further = _thresholds(calibration, policy, concepts=similarities.shape[1])
     accepted: list[Acceptance] = []
-    for region in sorted(eligible, key=lambda r: -similarities[r, best[r]]):
-        pair = Acceptance(region, int(best[region]), float(similarities[region, best[region]]))
-        if pair.similarity < threshold or len(accepted) == policy.max_evidence:
+    for pair in _claims(regions, similarities, confidences):
+        too_faint = pair.similarity < (further if accepted else first)
+        if len(accepted) == policy.max_evidence or (policy.required and too_faint):
             break
-        taken = any(_same(regions, other, pair, policy) for other in accepted)
-        if not taken and _leads(similarities[region], pair.concept, policy):
+        if not any(_contradicts(regions, pair, other, policy) for other in accepted):
             accepted.append(pair)
     return accepted
 
@@ -139,33 +175,54 @@ def authorise_named(
     *,
     taken: Sequence[Acceptance],
     calibration: Calibration,
-    policy: AuthorisationPolicy,
 ) -> list[Acceptance]:
     """The concepts out of ``named`` that the picture shows, beyond those ``taken`` already.
 
-    Where few are asked for by name, the rate is that of a false "yes" over all regions, and the threshold counts
-    the comparisons that are made. No region, the whole picture included, supports two concepts.
+    Who is asked for by name needs less than who is named unasked: the confidence at which a false yes is as rare as
+    a false no. A region that another of the owner's concepts explains better gives little confidence, and one that
+    is taken gives none.
     """
+    if similarities.size == 0:
+        return []
+    confidences = calibration.confidences(similarities)
+    free = [r for r in _eligible(regions) if r not in {a.region for a in taken}]
     accepted: list[Acceptance] = []
-    comparisons = len(named) * len(regions)
-    threshold = calibration.threshold(concepts=comparisons, false_accept_rate=policy.false_accept_rate)
     for concept in named:
-        free = [r for r in range(len(regions)) if r not in {a.region for a in (*taken, *accepted)}]
-        region = max(free, key=lambda r: similarities[r, concept], default=None)
-        if region is not None and similarities[region, concept] >= threshold:
-            accepted.append(Acceptance(region, concept, float(similarities[region, concept])))
+        region = max(free, key=lambda r: confidences[r, concept], default=None)
+        if region is not None and confidences[region, concept] >= calibration.named_confidence:
+            accepted.append(_pair(similarities, confidences, region, concept))
+            free.remove(region)
     return accepted
 
 
-def _leads(row: Matrix, concept: int, policy: AuthorisationPolicy) -> bool:
-    others = np.delete(row, concept)
-    return others.size == 0 or float(row[concept] - others.max()) >= policy.margin
+def _eligible(regions: Sequence[Region]) -> list[int]:
+    """The regions that count: the boxes, and the whole picture only where there is no box."""
+    return [r for r, region in enumerate(regions) if region.label != WHOLE_PICTURE] or list(range(len(regions)))
 
 
-def _same(regions: Sequence[Region], a: Acceptance, b: Acceptance, policy: AuthorisationPolicy) -> bool:
-    """Whether two pairs speak of one concept or of one thing in the picture."""
+def _thresholds(calibration: Calibration, policy: AuthorisationPolicy, *, concepts: int) -> tuple[float, float]:
+    """The similarity that a first concept must reach, and any further one; the second is never the higher."""
+    rates = policy.false_accept_rate, max(policy.false_accept_rate, policy.further_false_accept_rate)
+    first, further = (calibration.threshold(concepts=concepts, false_accept_rate=rate) for rate in rates)
+    return first, further
+
+
+def _claims(regions: Sequence[Region], similarities: Matrix, confidences: Matrix) -> list[Acceptance]:
+    """Each region with its most similar concept, most alike first."""
+    best = similarities.argmax(axis=1)
+    pairs = [_pair(similarities, confidences, r, int(best[r])) for r in _eligible(regions)]
+    return sorted(pairs, key=lambda pair: -pair.similarity)
+
+
+def _pair(similarities: Matrix, confidences: Matrix, region: int, concept: int) -> Acceptance:
+    similarity, confidence = float(similarities[region, concept]), float(confidences[region, concept])
+    return Acceptance(region, concept, similarity, confidence)
+
+
+def _contradicts(regions: Sequence[Region], a: Acceptance, b: Acceptance, policy: AuthorisationPolicy) -> bool:
+    """Whether two pairs speak of one concept, or give one thing in the picture to two."""
     overlap = _overlap(regions[a.region].box_xyxy, regions[b.region].box_xyxy)
-    return a.concept == b.concept or overlap >= policy.same_thing_overlap
+    return a.concept == b.concept or (policy.required and overlap >= policy.same_thing_overlap)
 
 
 def _overlap(a: BoxXyxy, b: BoxXyxy) -> float:

@@ -37,7 +37,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ask:
-    """What is asked. ``retrieval`` off asks the bare model; ``max_evidence`` limits the concepts named."""
+    """What is asked. ``retrieval`` off asks the bare model; ``max_evidence`` limits the concepts named.
+
+    ``concepts``: the ids of the only concepts to consider, all of the owner's where None.
+    """
 
     messages: tuple[Message, ...]
     model: str
@@ -45,6 +48,7 @@ class Ask:
     sampling: Sampling = field(default_factory=Sampling)
     retrieval: bool = True
     max_evidence: int | None = None
+    concepts: tuple[str, ...] | None = None
     task: Task = "chat"
 
 
@@ -80,7 +84,7 @@ class Answer:
         self._constrain_names = constrain_names
 
     async def __call__(self, owner: Owner, ask: Ask) -> Answering:
-        """Raises ModelNotFound, InvalidInput, Overloaded or Unavailable."""
+        """Raises ModelNotFound, ConceptNotFound, InvalidInput, Overloaded or Unavailable."""
         if ask.model != self._model:
             raise ModelNotFound(f"There is no model {ask.model!r} here; there is {self._model!r}.")
         place = _shown_place(ask.messages)
@@ -100,6 +104,7 @@ class Answer:
             text=ask.messages[-1].text,
             about_picture=place == len(ask.messages) - 1,
             max_evidence=ask.max_evidence,
+            concepts=ask.concepts,
         )
         return await self._retrieve(owner, query)
 

@@ -2,6 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.library import Library
@@ -44,6 +48,7 @@ class Query:
     """What to retrieve for. ``boxes_xyxy``: regions to use instead of the detector's, in pixels as sent.
 
     ``about_picture``: whether the text speaks of this picture; then a name in it needs the support of a region.
+    ``concepts``: the ids of the only concepts to consider, all of the owner's where None.
     """
 
     picture: Picture | None = None
@@ -52,6 +57,47 @@ class Query:
     boxes_xyxy: tuple[BoxXyxy, ...] | None = None
     candidates: int = 5
     max_evidence: int | None = None
+    concepts: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compared:
+    """The regions of a picture against a library. The arrays are all (regions, concepts)."""
+
+    library: Library
+    regions: tuple[Region, ...]
+    similarities: Matrix
+    confidences: Matrix
+    avatars: NDArray[np.int64]
+
+    def candidates(self, region: int, count: int) -> RegionCandidates:
+        """A region and the concepts it resembles most."""
+        best = (-self.similarities[region]).argsort(kind="stable")[:count]
+        return RegionCandidates(self.regions[region], tuple(self._candidate(region, int(i)) for i in best))
+
+    def evidence(self, match: Acceptance, source: Literal["region", "mention"]) -> Evidence:
+        """A pair that was accepted, with where it is."""
+        concept = self.library.concepts[match.concept]
+        return Evidence(
+            concept_id=concept.id,
+            name=concept.name,
+            version=concept.version,
+            avatar_id=concept.avatars[self.avatars[match.region, match.concept]].id,
+            source=source,
+            box_xyxy=self.regions[match.region].box_xyxy,
+            similarity=match.similarity,
+            confidence=match.confidence,
+        )
+
+    def _candidate(self, region: int, index: int) -> Candidate:
+        concept = self.library.concepts[index]
+        return Candidate(
+            concept_id=concept.id,
+            name=concept.name,
+            avatar_id=concept.avatars[self.avatars[region, index]].id,
+            similarity=float(self.similarities[region, index]),
+            confidence=float(self.confidences[region, index]),
+        )
 
 
 class Retrieve:
@@ -76,11 +122,13 @@ class Retrieve:
         self._observe = observe
 
     async def __call__(self, owner: Owner, query: Query) -> Retrieval:
-        """Raises Overloaded or Unavailable where a model or the memory cannot serve it."""
+        """Raises ConceptNotFound, or Overloaded or Unavailable where a model or the memory cannot serve it."""
         timings = Timings()
         with timings("total"):
             with timings("memory"):
                 library = await self._recall(owner)
+            if query.concepts is not None:
+                library = library.only(query.concepts)
             seen = await self._seen(owner, query, library, timings)
             with timings("match"):
                 found = self._matched(library, seen, query)
@@ -100,62 +148,47 @@ class Retrieve:
         return await self._look.regions(owner, query.picture, library.categories, timings)
 
     def _matched(self, library: Library, seen: Seen | None, query: Query) -> Retrieval:
-        named = mentioned(query.text, library.concepts)
-        if seen is None or query.picture is None:
-            return Retrieval(library, evidence=self._by_name(library, named, query))
-        similarities, places = library.similarities(seen.features.embeddings)
-        to_sent = 1 / query.picture.scale
-        regions = tuple(replace(r, box_xyxy=scaled(r.box_xyxy, to_sent)) for r in seen.features.regions)
         policy = replace(self._policy, max_evidence=query.max_evidence or self._policy.max_evidence)
-        accepted = authorise(regions, similarities, calibration=self._calibration, policy=policy)
-        evidence = [self._shown(library, regions, a, int(places[a.region, a.concept])) for a in accepted]
-        rest = [i for i in named if i not in {a.concept for a in accepted}]
-        if query.about_picture:
-            supported = authorise_named(
-                regions, similarities, rest, taken=accepted, calibration=self._calibration, policy=policy
-            )
-            found = [self._shown(library, regions, a, int(places[a.region, a.concept])) for a in supported]
-            evidence += [replace(e, source="mention") for e in found]
-        else:
-            evidence += self._by_name(library, rest, query)
+        if seen is None or query.picture is None:
+            evidence = self._unseen(library, query, policy)
+            return Retrieval(library, evidence=tuple(evidence[: policy.max_evidence]))
+        compared = self._compared(library, seen, scale=1 / query.picture.scale)
         return Retrieval(
             library,
-            regions=tuple(
-                RegionCandidates(region, self._candidates(library, row, place, query.candidates))
-                for region, row, place in zip(regions, similarities, places, strict=True)
-            ),
-            evidence=tuple(evidence[: policy.max_evidence]),
+            regions=tuple(compared.candidates(r, query.candidates) for r in range(len(compared.regions))),
+            evidence=tuple(self._seen_evidence(compared, query, policy)[: policy.max_evidence]),
         )
 
-    def _candidates(self, library: Library, row: Matrix, places: Sequence[int], count: int) -> tuple[Candidate, ...]:
-        return tuple(
-            Candidate(
-                concept_id=library.concepts[i].id,
-                name=library.concepts[i].name,
-                avatar_id=library.concepts[i].avatars[places[i]].id,
-                similarity=float(row[i]),
-                confidence=self._calibration.confidence(float(row[i])),
-            )
-            for i in (-row).argsort(kind="stable")[:count]
-        )
+    def _compared(self, library: Library, seen: Seen, *, scale: float) -> _Compared:
+        """``scale``: pixels as sent per pixel of the picture that was seen."""
+        similarities, avatars = library.similarities(seen.features.embeddings)
+        regions = tuple(replace(r, box_xyxy=scaled(r.box_xyxy, scale)) for r in seen.features.regions)
+        return _Compared(library, regions, similarities, self._calibration.confidences(similarities), avatars)
 
-    def _shown(self, library: Library, regions: tuple[Region, ...], match: Acceptance, place: int) -> Evidence:
-        concept = library.concepts[match.concept]
-        return Evidence(
-            concept_id=concept.id,
-            name=concept.name,
-            version=concept.version,
-            avatar_id=concept.avatars[place].id,
-            source="region",
-            box_xyxy=regions[match.region].box_xyxy,
-            similarity=match.similarity,
-            confidence=self._calibration.confidence(match.similarity),
-        )
+    def _seen_evidence(self, compared: _Compared, query: Query, policy: AuthorisationPolicy) -> list[Evidence]:
+        """What the picture supports; those asked for by name come first, since the answer is about them."""
+        if query.concepts is not None and not policy.required:
+            return self._unseen(compared.library, query, policy)
+        regions, similarities, calibration = compared.regions, compared.similarities, self._calibration
+        accepted = authorise(regions, similarities, calibration=calibration, policy=policy)
+        shown = [compared.evidence(a, "region") for a in accepted]
+        named = mentioned(query.text, compared.library.concepts)
+        rest = [i for i in named if i not in {a.concept for a in accepted}]
+        if not query.about_picture or not policy.required:
+            return [*_taken_as_given(compared.library, rest, "mention"), *shown]
+        supported = authorise_named(regions, similarities, rest, taken=accepted, calibration=calibration)
+        return [*(compared.evidence(a, "mention") for a in supported), *shown]
 
-    def _by_name(self, library: Library, indices: Sequence[int], query: Query) -> tuple[Evidence, ...]:
-        limit = query.max_evidence or self._policy.max_evidence
-        concepts = [library.concepts[i] for i in indices[:limit]]
-        return tuple(
-            Evidence(concept_id=c.id, name=c.name, version=c.version, avatar_id=c.avatars[0].id, source="mention")
-            for c in concepts
-        )
+    def _unseen(self, library: Library, query: Query, policy: AuthorisationPolicy) -> list[Evidence]:
+        """What needs no picture: the concepts that the text names, or those of the request, taken at its word."""
+        if query.concepts is not None and not policy.required:
+            return _taken_as_given(library, range(len(library.concepts)), "request")
+        return _taken_as_given(library, mentioned(query.text, library.concepts), "mention")
+
+
+def _taken_as_given(library: Library, indices: Sequence[int], source: Literal["mention", "request"]) -> list[Evidence]:
+    concepts = [library.concepts[i] for i in indices]
+    return [
+        Evidence(concept_id=c.id, name=c.name, version=c.version, avatar_id=c.avatars[0].id, source=source)
+        for c in concepts
+    ]

@@ -131,6 +131,19 @@ def test_a_name_alone_does_not_put_a_concept_into_a_picture(client: openai.OpenA
     assert [e["source"] for e in answer.model_extra["rap"]["evidence"]] == ["mention"]
 
 
+def test_only_the_concepts_of_the_request_are_considered(
+    client: openai.OpenAI, service: RunningService, user: str, remembered: str
+) -> None:
+    """What the picture shows is not named where it is not listed, and what is listed is not named unseen."""
+    with service.client() as http:
+        other = http.post(f"/v1/users/{user}/concepts", json=drawn.concept("mia", drawn.thing(30, "house"), 4)).json()
+    for listed, expected in (([remembered, other["id"]], [remembered]), ([other["id"]], [])):
+        answer = client.chat.completions.create(
+            model=MODEL, messages=question(), user=user, extra_body={"rap": {"concepts": listed}}
+        )
+        assert [e["concept_id"] for e in answer.model_extra["rap"]["evidence"]] == expected
+
+
 def test_errors_arrive_as_the_clients_own(client: openai.OpenAI, service: RunningService) -> None:
     """The envelope is OpenAI's, so the client raises its usual classes."""
     with pytest.raises(openai.NotFoundError) as unknown:

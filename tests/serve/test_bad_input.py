@@ -74,6 +74,10 @@ BAD_CHATS = {
     ),
     "cache-salt": (chat(cache_salt="x"), 400, "unknown_field"),
     "rap-field": (chat(rap={"trust_me": True}), 400, "unknown_field"),
+    "rap-unknown-concept": (chat(rap={"concepts": ["01ARZ3NDEKTSV4RRFFQ69G5FAV"]}), 404, "concept_not_found"),
+    "rap-no-concepts": (chat(rap={"concepts": []}), 400, "invalid_request"),
+    "rap-many-concepts": (chat(rap={"concepts": ["x"] * 17}), 400, "invalid_request"),
+    "rap-concepts-unretrieved": (chat(rap={"concepts": ["x"], "retrieval": False}), 400, "invalid_request"),
     "empty": (chat(messages=[]), 400, "invalid_request"),
     "last-is-assistant": (chat(messages=[{"role": "assistant", "content": "Hi."}]), 400, "invalid_request"),
     "two-pictures": (

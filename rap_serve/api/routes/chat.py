@@ -61,6 +61,7 @@ async def _ask(body: ChatBody, request_id: str, cases: UseCases) -> Ask:
         sampling=_sampling(body, cases.max_tokens),
         retrieval=body.rap.retrieval,
         max_evidence=body.rap.top_k,
+        concepts=None if body.rap.concepts is None else tuple(body.rap.concepts),
         task=body.rap.task,
     )
 

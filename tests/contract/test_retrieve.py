@@ -1,0 +1,159 @@
+"""What retrieval lets into a prompt, with the shipped detector and embedder and a real memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from loadtest import drawn
+from rap_serve.adapters.calibration import load_calibration
+from rap_serve.adapters.local_cache import LocalCache
+from rap_serve.adapters.milvus import MilvusMemory
+from rap_serve.adapters.open_clip import OpenClipEmbedder
+from rap_serve.adapters.pictures import PictureLoader
+from rap_serve.adapters.yolo_world import YoloWorldDetector
+from rap_serve.domain.concept import Avatar, Concept, Owner, new_ulid
+from rap_serve.domain.errors import ConceptNotFound
+from rap_serve.domain.match import AuthorisationPolicy, Matrix
+from rap_serve.domain.ports import Picture
+from rap_serve.domain.region import BoxXyxy, Pixels, Region
+from rap_serve.services.look import Look
+from rap_serve.services.recall import Recall
+from rap_serve.services.retrieve import Query, Retrieve
+from rap_serve.settings import LimitSettings
+from tests.contract.conftest import concept
+
+MODELS = Path(__file__).parents[2] / "models" / "tiny"
+BARE = AuthorisationPolicy(required=False)
+MakeRetrieve: TypeAlias = Callable[[AuthorisationPolicy], Retrieve]
+
+
+class InProcess:
+    """The shipped models without a cluster around them: both ports at once."""
+
+    def __init__(self) -> None:
+        self.embedder = OpenClipEmbedder.load(str(MODELS / "embedder"))
+        weights = str(MODELS / "detector" / "yolo_world_tiny.pt")
+        self.detector = YoloWorldDetector.load(
+            weights, text_encoder=self.embedder, image_size=160, confidence=0.02, iou=0.7
+        )
+
+    async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
+        """What the detector finds."""
+        prepared = self.detector.preprocess(pixels, vocabulary)
+        return (await asyncio.to_thread(self.detector.forward, [prepared]))[0]
+
+    async def embed(self, pixels: Pixels, boxes_xyxy: Sequence[BoxXyxy]) -> Matrix:
+        """What the embedder makes of the boxes."""
+        crops = self.embedder.preprocess(pixels, boxes_xyxy)
+        return await asyncio.to_thread(self.embedder.forward, crops)
+
+
+@pytest.fixture(scope="module")
+def models() -> InProcess:
+    """Loaded once."""
+    return InProcess()
+
+
+@pytest.fixture
+async def real_memory(milvus_uri: str, models: InProcess) -> AsyncIterator[MilvusMemory]:
+    """A memory as wide as the embedder's vectors."""
+    memory = MilvusMemory(uri=milvus_uri, dim=models.embedder.dim, embedder_version="retrieve-1")
+    yield memory
+    await memory.close()
+
+
+@pytest.fixture
+def made(models: InProcess, real_memory: MilvusMemory) -> MakeRetrieve:
+    """Retrieval under a policy."""
+
+    def make(policy: AuthorisationPolicy) -> Retrieve:
+        cache = LocalCache(max_bytes=1_000_000)
+        return Retrieve(
+            recall=Recall(real_memory, cache),
+            look=Look(detector=models, embedder=models, cache=cache, models="tiny", fallback=("object",)),
+            cache=cache,
+            calibration=load_calibration(str(MODELS / "embedder")),
+            policy=policy,
+            observe=lambda _: None,
+        )
+
+    return make
+
+
+async def picture(seed: int, category: str) -> Picture:
+    """A thing of its own, drawn large."""
+    image = drawn.jpeg(drawn.scene([drawn.thing(seed, category)], seed).image)
+    return await PictureLoader(LimitSettings()).load(image)
+
+
+@pytest.fixture
+async def remembered(models: InProcess, real_memory: MilvusMemory, owner: Owner) -> list[Concept]:
+    """A mug and a house, each as the detector sees it first."""
+    concepts = []
+    for seed, category in ((1, "mug"), (2, "house")):
+        shown = await picture(seed, category)
+        box = (await models.detect(shown.pixels, (category, "object")))[0].box_xyxy
+        avatar = Avatar(
+            id=new_ulid(),
+            image_key="k",
+            picture_size=shown.original_size,
+            box_xyxy=box,
+            embedding=(await models.embed(shown.pixels, [box]))[0],
+        )
+        stored = replace(concept(owner, f"the-{category}", category=category), avatars=(avatar,))
+        await real_memory.put(stored, expected_version=None)
+        concepts.append(stored)
+    return concepts
+
+
+async def test_a_picture_names_what_it_shows_and_nothing_else(
+    made: MakeRetrieve, owner: Owner, remembered: list[Concept]
+) -> None:
+    """With a confidence, and where it is."""
+    mug, _ = remembered
+    found = await made(AuthorisationPolicy())(owner, Query(picture=await picture(1, "mug")))
+    assert [(e.concept_id, e.source) for e in found.evidence] == [(mug.id, "region")]
+    assert found.evidence[0].box_xyxy is not None and 0.5 < (found.evidence[0].confidence or 0) <= 1
+
+
+async def test_a_picture_of_a_stranger_names_nobody_unless_authorisation_is_off(
+    made: MakeRetrieve, owner: Owner, remembered: list[Concept]
+) -> None:
+    """A bare retriever lets in what resembles it most."""
+    query = Query(picture=await picture(9, "boot"))
+    assert (await made(AuthorisationPolicy())(owner, query)).evidence == ()
+    bare = (await made(BARE)(owner, query)).evidence
+    assert bare and {e.concept_id for e in bare} <= {c.id for c in remembered}
+
+
+async def test_listed_concepts_are_the_only_ones_considered(
+    made: MakeRetrieve, owner: Owner, remembered: list[Concept]
+) -> None:
+    """They need a region like any other; without authorisation they enter as they are."""
+    _, house = remembered
+    query = Query(picture=await picture(1, "mug"), concepts=(house.id,))
+    found = await made(AuthorisationPolicy())(owner, query)
+    assert found.evidence == ()
+    assert {c.concept_id for r in found.regions for c in r.candidates} == {house.id}
+    bare = (await made(BARE)(owner, query)).evidence
+    assert [(e.concept_id, e.source, e.box_xyxy) for e in bare] == [(house.id, "request", None)]
+
+
+async def test_a_listed_concept_that_is_not_there_is_an_error(made: MakeRetrieve, owner: Owner) -> None:
+    """As anywhere else."""
+    with pytest.raises(ConceptNotFound):
+        await made(AuthorisationPolicy())(owner, Query(text="Who is this?", concepts=("nobody",)))
+
+
+async def test_a_name_asked_for_needs_a_region_that_shows_it(
+    made: MakeRetrieve, owner: Owner, remembered: list[Concept]
+) -> None:
+    """The one that is there is supported, the other is not."""
+    retrieve, shown = made(AuthorisationPolicy()), await picture(1, "mug")
+    for text, names in (("Is <the-mug> here?", ["the-mug"]), ("Is <the-house> here?", ["the-mug"])):
+        found = await retrieve(owner, Query(picture=shown, text=text))
+        assert [e.name for e in found.evidence] == names
