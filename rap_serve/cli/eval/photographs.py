@@ -1,8 +1,6 @@
-"""``rap eval``: how well the running service finds concepts, measured through its API."""
+"""``rap eval photographs``: retrieval on anyone's labelled photographs, against concepts that a user keeps."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ from rap_serve.cli.home import DEFAULT_HOME, HomeOption
 from rap_serve.cli.report import latency_table, rate_table
 from rap_serve.cli.scoring import TOP, Outcome, Target, latency, outcome, rates
 from rap_serve.domain.concept import fold_name
-from rap_serve.settings import PROJECT_ROOT
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the report here.")]
 GIVEN, DETECTED = "given boxes", "detector"
@@ -58,20 +55,6 @@ def retrieval(
     out.print(latency_table(measured))
     if json_file is not None:
         write_report(json_file, {"user": user, "library": library, **report(measured)})
-
-
-def world(
-    n: Annotated[int, typer.Option("--n", min=1, help="Pictures to ask about.")] = 200,
-    library: Annotated[int, typer.Option(min=1, help="Concepts per user.")] = 20,
-    seed: Annotated[int, typer.Option(help="Of the generated world.")] = 7,
-    json_file: JsonFile = None,
-    home: HomeOption = DEFAULT_HOME,
-) -> None:
-    """Measures answers on generated pictures of things never seen in training."""
-    command = [sys.executable, "-m", "training.evaluate_world", "--home", str(home.resolve()), "--n", str(n)]
-    command += ["--library", str(library), "--seed", str(seed)]
-    command += ["--json", str(json_file.resolve())] if json_file is not None else []
-    raise typer.Exit(subprocess.call(command, cwd=PROJECT_ROOT))
 
 
 def labelled(file: Path) -> list[Labelled]:
