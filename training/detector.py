@@ -1,194 +1,137 @@
-"""Trains the tiny YOLO-World detector from nothing on scenes of the generated world.
-
-Two stages with one loop. The first gives each word a random vector, which already teaches the backbone and
-the boxes; the second uses the text tower that the detector is served with, and larger pictures. What the
-network is shown is in ``detector_batches`` and ``detector_scenes``.
+"""Trains the tiny YOLO-World detector from nothing on pictures of the generated world.
 
     python -m training.detector --embedder models/tiny/embedder --out models/tiny/detector --seed 0
+    python -m training.detector --resume
+
+Three stages, each of which goes on from what the one before left in the folder of checkpoints:
+
+    backbone  single things: which category, colour, pattern and form
+    words     scenes: boxes, and which words are true of what, as vectors of the embedder's text tower
+    things    scenes, nearly always with a word that is true of everything: what has no name is a thing too
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
+import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 import ultralytics
 from torch.utils.data import DataLoader
-from ultralytics.cfg import get_cfg
+from tqdm import tqdm
 from ultralytics.nn.tasks import WorldModel
-from ultralytics.utils.loss import v8DetectionLoss
-from ultralytics.utils.tal import TaskAlignedAssigner
-from ultralytics.utils.torch_utils import ModelEMA
 
-from training.detector_batches import WORDS_PER_PICTURE, Batch, Batches, Floats
-from training.memory import keep_freed_memory
+from training.detector_backbone import BackboneTrainer, CropBatches
+from training.detector_batches import Batches
+from training.detector_stage import ARCHITECTURE, Stage, Trainer, new_model
+from training.detector_words import Lexicon, tower_words, vectors
+from training.run import Config, Place, Run, add_place, launch, place_of, write_curve
 from training.world import CATEGORIES
 
-Lexicon = Callable[[str], Floats]
+STAGES = ("backbone", "words", "things")
+STEPS = {"backbone": 1800, "words": 2600, "things": 600}
+CHAPTER = 250
+CROPS, PICTURES = 32, 16
+"""Things in a batch of crops, pictures in a batch of scenes."""
 
-ARCHITECTURE = "yolov8n-worldv2.yaml"
-TEXT_DIM = 512
-BATCH = 8
+GROWING = ((0.4, (96, 128)), (0.4, (128, 160, 192)), (0.2, (160, 192, 224)))
+EVERY_SIZE = ((1.0, (128, 160, 192, 224)),)
+GENERIC_SHARE = {"words": 0.3, "things": 0.9}
+"""How many vocabularies have a generic word. While names are learnt it is in the way; without it the network
+learns that what it cannot name is background."""
+
 NOMINAL_SIZE = 192
-"""What the checkpoint names as its size, in pixels: the middle of the sizes it is trained at."""
+"""What the checkpoint names as its size, in pixels: the middle of the sizes it is trained at last."""
 
 CHECKPOINT_NAME = "yolo_world_tiny.pt"
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """``sizes``: (share of the steps, sides in pixels that take turns). ``decay``: the rate falls to zero."""
+class Pupil(Protocol):
+    """What a stage trains."""
 
-    steps: int
-    rate: float
-    sizes: tuple[tuple[float, tuple[int, ...]], ...]
-    decay: bool
+    def step(self, number: int, batch: Any) -> dict[str, torch.Tensor]:
+        """One update; figures to keep."""
 
-    def size_at(self, step: int) -> int:
-        """Side of the pictures of a step, in pixels."""
-        share = 0.0
-        for part, sides in self.sizes:
-            share += part
-            if step < share * self.steps:
-                return sides[step % len(sides)]
-        return self.sizes[-1][1][-1]
+    def state(self) -> dict[str, Any]:
+        """All that ``load`` needs to go on."""
 
-    def rate_at(self, step: int) -> float:
-        """Learning rate of a step: a short rise, then level or half a cosine."""
-        rise = min(1.0, (step + 1) / 200)
-        fall = 0.5 * (1 + math.cos(math.pi * step / self.steps)) if self.decay else 1.0
-        return self.rate * rise * max(fall, 0.01)
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+
+    def result(self) -> WorldModel:
+        """What the stage hands on."""
 
 
-class ManyTruths(TaskAlignedAssigner):  # type: ignore[misc]
-    """Assigns boxes as ultralytics does, then scores every word that is true of the assigned thing."""
-
-    truths: torch.Tensor
-
-    def forward(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
-        """As the base class; its scores, one word each, become those of all true words."""
-        labels, boxes, scores, foreground, things = super().forward(*args, **kwargs)
-        if self.truths.shape[1]:
-            rows = self.truths.gather(1, things[..., None].expand(-1, -1, self.truths.shape[2]))
-            scores = scores.amax(-1, keepdim=True) * rows
-        return labels, boxes, scores, foreground, things
-
-
-def random_words(word: str) -> Floats:
-    """A unit vector that is the same in every process: the sum of one random direction per word."""
-    total = np.zeros(TEXT_DIM)
-    for part in word.split():
-        seed = int.from_bytes(hashlib.sha256(part.encode()).digest()[:8], "big")
-        total += np.random.default_rng(seed).standard_normal(TEXT_DIM)
-    return np.asarray(total / np.linalg.norm(total), dtype=np.float32)
-
-
-def tower_words(folder: str) -> Lexicon:
-    """The text features the detector is served with."""
-    from rap_serve.adapters.open_clip import OpenClipEmbedder
-
-    encoder = OpenClipEmbedder.load(folder)
-    known: dict[str, Floats] = {}
-
-    def lookup(word: str) -> Floats:
-        if word not in known:
-            known[word] = encoder.embed_texts([word])[0]
-        return known[word]
-
-    return lookup
+def loop(config: Config) -> None:
+    """One stage, in chapters of batches that each have a seed of their own; worker 0 leaves its result."""
+    run = Run(config)
+    stage, steps = str(config["stage"]), int(config["steps"])
+    state = run.restored()
+    pupil = _pupil(config, run.device)
+    if state is not None:
+        pupil.load(state)
+    for chapter in range(run.chapter, math.ceil(steps / CHAPTER)):
+        began, first = time.monotonic(), chapter * CHAPTER
+        batches = _batches(config, first, min(CHAPTER, steps - first), run.rank)
+        title = f"detector {stage}, from step {first} of {steps}"
+        for number, batch in enumerate(tqdm(batches, desc=title, mininterval=20), first):
+            figures = pupil.step(number, batch)
+            if number % 10 == 0:
+                run.curve.append({"step": number, **{name: round(float(v), 4) for name, v in figures.items()}})
+        run.curve[-1]["seconds"] = round(time.monotonic() - began, 1)
+        run.keep(pupil.state(), chapter + 1)
+    if run.rank == 0:
+        weights = {name: value.cpu() for name, value in pupil.result().state_dict().items()}
+        torch.save({"weights": weights, "curve": run.curve}, config["results"][stage])
 
 
-def new_model() -> WorldModel:
-    """The network with random weights; the words' scores start near one in a hundred."""
-    model = WorldModel(ARCHITECTURE, verbose=False)
-    model.args = get_cfg()
-    head = model.model[-1]
-    head.nc = WORDS_PER_PICTURE
-    for contrast in head.cv4:
-        contrast.bias.data.fill_(-4.6)
-        contrast.logit_scale.data.zero_()
-    return model
+def _pupil(config: Config, device: torch.device) -> Pupil:
+    """The network as the stage before left it."""
+    stage, steps = str(config["stage"]), int(config["steps"])
+    torch.manual_seed(int(config["seed"]))
+    model = new_model()
+    if stage == "backbone":
+        return BackboneTrainer(model, steps, device)
+    model.load_state_dict(_result(config, STAGES[STAGES.index(stage) - 1])["weights"])
+    return Trainer(model, stage_of(stage, steps), tower_words(str(config["embedder"])), device)
 
 
-def train(
-    model: WorldModel,
-    stage: Stage,
-    lexicon: Lexicon,
-    *,
-    seed: int,
-    save: Callable[[WorldModel, int], None],
-    save_every: int,
-) -> WorldModel:
-    """The moving average of the weights after the stage; ``save`` sees it on the way, with its step."""
-    torch.manual_seed(seed)
-    average = ModelEMA(model, decay=0.998, tau=200)
-    criterion = v8DetectionLoss(model)
-    assigner = ManyTruths(topk=10, num_classes=WORDS_PER_PICTURE, alpha=0.5, beta=6.0)
-    criterion.assigner = assigner
-    optimizer = torch.optim.AdamW(_groups(model), lr=stage.rate, betas=(0.9, 0.99))
-    model.train()
-    start, recent = time.monotonic(), torch.zeros(3)
-    sizes = [stage.size_at(step) for step in range(stage.steps)]
-    loader = DataLoader(Batches(sizes, BATCH, seed), batch_size=None, num_workers=1, prefetch_factor=6)
-    for step, batch in enumerate(loader):
-        for group in optimizer.param_groups:
-            group["lr"] = stage.rate_at(step) * group["factor"]
-        loss, parts = _loss(model, criterion, assigner, batch, lexicon)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimizer.step()
-        average.update(model)
-        recent = recent * 0.98 + 0.02 * torch.stack(list(parts.values()))
-        if (step + 1) % 50 == 0:
-            shown = " ".join(f"{value / (1 - 0.98 ** (step + 1)):.3f}" for value in recent)
-            print(f"step {step + 1}/{stage.steps} {time.monotonic() - start:.0f} s loss {shown}", flush=True)
-        if (step + 1) % save_every == 0 or step + 1 == stage.steps:
-            save(average.ema, step + 1)
-    return average.ema
+def stage_of(name: str, steps: int) -> Stage:
+    """How scenes are learnt. Names count most at first; that scores say how sure they are is learnt after."""
+    if name == "words":
+        return Stage(steps, rate=0.08, last=0.02, naming=(4.0, 1.0), sizes=GROWING)
+    return Stage(steps, rate=0.02, last=0.02, naming=(1.0, 1.0), sizes=EVERY_SIZE)
 
 
-def _loss(
-    model: WorldModel, criterion: v8DetectionLoss, assigner: ManyTruths, batch: Batch, lexicon: Lexicon
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    pixels = batch.pixels.float() / 255
-    texts = torch.from_numpy(np.stack([[lexicon(word) for word in words] for words in batch.vocabularies]))
-    with torch.autocast("cpu", torch.bfloat16):
-        raw = model.predict(pixels, txt_feats=texts)
-    outputs = {"boxes": raw["boxes"].float(), "scores": raw["scores"].float(), "feats": raw["feats"]}
-    assigner.truths = batch.truths
-    things = torch.cat([batch.truths[i, : int((batch.owners == i).sum())] for i in range(len(pixels))])
-    targets = {"batch_idx": batch.owners, "cls": things.argmax(-1).float(), "bboxes": batch.boxes.clone()}
-    losses, parts = criterion(outputs, targets)
-    return losses.sum() * len(pixels) / BATCH, parts
+def _batches(config: Config, first: int, count: int, rank: int) -> Iterable[Any]:
+    """``count`` batches from step ``first``, drawn ahead in a process of their own."""
+    stage, steps = str(config["stage"]), int(config["steps"])
+    seed = [int(config["seed"]), STAGES.index(stage), first, rank]
+    if stage == "backbone":
+        return DataLoader(CropBatches(count, CROPS, seed), batch_size=None, num_workers=1, prefetch_factor=4)
+    plan = stage_of(stage, steps)
+    sizes = [plan.size_at(number) for number in range(first, first + count)]
+    drawn = Batches(sizes, PICTURES, seed, generic_share=GENERIC_SHARE[stage])
+    return DataLoader(drawn, batch_size=None, num_workers=1, prefetch_factor=4)
 
 
-def _groups(model: WorldModel) -> list[dict[str, Any]]:
-    """Decay for matrices, none for vectors, and a faster rate for the lone scalars of the head."""
-    named = [value for value in model.parameters() if value.requires_grad]
-    return [
-        {"params": [p for p in named if p.ndim > 1], "weight_decay": 0.02, "factor": 1.0},
-        {"params": [p for p in named if p.ndim <= 1 and p.numel() > 1], "weight_decay": 0.0, "factor": 1.0},
-        {"params": [p for p in named if p.numel() == 1], "weight_decay": 0.0, "factor": 10.0},
-    ]
+def _result(config: Config, stage: str) -> dict[str, Any]:
+    return dict(torch.load(config["results"][stage], map_location="cpu", weights_only=True))
 
 
-def save_checkpoint(model: WorldModel, path: Path, lexicon: Lexicon, *, image_size: int) -> None:
+def save_checkpoint(model: WorldModel, path: Path, lexicon: Lexicon) -> None:
     """A checkpoint as ultralytics ships them (half precision, no optimiser), in place at once."""
-    shipped = deepcopy(model).half().eval()
+    shipped = deepcopy(model).cpu().half().eval()
     shipped.model[-1].nc = len(CATEGORIES)
-    shipped.txt_feats = torch.from_numpy(np.stack([lexicon(name) for name in CATEGORIES]))[None]
+    shipped.txt_feats = torch.from_numpy(vectors(lexicon, CATEGORIES))[None]
     shipped.names = dict(enumerate(CATEGORIES))
-    arguments = {"task": "detect", "model": ARCHITECTURE, "imgsz": image_size}
+    arguments = {"task": "detect", "model": ARCHITECTURE, "imgsz": NOMINAL_SIZE}
     shipped.args = arguments
     content = {"epoch": -1, "best_fitness": None, "model": shipped, "ema": None, "updates": None}
     content |= {"optimizer": None, "train_args": arguments, "version": ultralytics.__version__}
@@ -197,42 +140,58 @@ def save_checkpoint(model: WorldModel, path: Path, lexicon: Lexicon, *, image_si
     temporary.replace(path)
 
 
-def main() -> None:
-    """Both stages; the first is read from ``--pretrained`` where that file exists."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--embedder", default="models/tiny/embedder")
-    parser.add_argument("--out", type=Path, default=Path("models/tiny/detector"))
-    parser.add_argument("--pretrained", type=Path, help="weights of the first stage: read, or else written")
-    parser.add_argument("--pretrain-steps", type=int, default=3600)
-    parser.add_argument("--steps", type=int, default=2200)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    keep_freed_memory()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
+def publish(config: Config, out: Path, stages: Sequence[str]) -> None:
+    """Leave what came of the stages in ``out``: the checkpoint, ``training.json`` and a picture of the curve."""
+    out.mkdir(parents=True, exist_ok=True)
+    results = {stage: _result(config, stage) for stage in stages}
     model = new_model()
-    first = Stage(options.pretrain_steps, 1.5e-3, ((1.0, (128, 160, 192)),), decay=False)
-    second = Stage(options.steps, 1e-3, ((0.5, (128, 160, 192)), (0.5, (160, 192, 224))), decay=True)
-    target = options.out / CHECKPOINT_NAME
+    model.load_state_dict(results[stages[-1]]["weights"])
+    save_checkpoint(model, out / CHECKPOINT_NAME, tower_words(str(config["embedder"])))
+    record: dict[str, Any] = {"seed": config["seed"], "stages": {}}
+    for stage, result in results.items():
+        minutes = round(sum(row.get("seconds", 0.0) for row in result["curve"]) / 60, 1)
+        record["stages"][stage] = {"steps": config["stage_steps"][stage], "minutes": minutes, "curve": result["curve"]}
+    (out / "training.json").write_text(json.dumps(record) + "\n")
+    names = ("box_loss", "cls_loss", "dfl_loss", "naming")
+    write_curve(results["words"]["curve"], names, out / "training.png", title="detector, stage words")
 
-    def keep_first(average: WorldModel, steps: int) -> None:
-        if options.pretrained is not None:
-            torch.save({"steps": steps, "weights": average.state_dict()}, options.pretrained)
 
-    if options.pretrained is not None and options.pretrained.exists():
-        model.load_state_dict(torch.load(options.pretrained)["weights"])
-    elif first.steps:
-        averaged = train(model, first, random_words, seed=options.seed, save=keep_first, save_every=200)
-        model.load_state_dict(averaged.state_dict())
-    if second.steps:
-        lexicon = tower_words(options.embedder)
+def train(config: Config, out: Path, place: Place, *, until: str) -> None:
+    """The stages up to ``until``, without those that are done where ``place`` resumes."""
+    stages = STAGES[: STAGES.index(until) + 1]
+    for stage in stages:
+        result = Path(config["results"][stage])
+        if place.resume and result.exists():
+            continue
+        result.parent.mkdir(parents=True, exist_ok=True)
+        result.unlink(missing_ok=True)
+        steps = config["stage_steps"][stage]
+        launch(loop, {**config, "stage": stage, "steps": steps}, name=f"detector-{stage}", place=place)
+    if until != STAGES[0]:
+        publish(config, out, stages)
 
-        def keep(average: WorldModel, steps: int) -> None:
-            save_checkpoint(average, target, lexicon, image_size=NOMINAL_SIZE)
 
-        train(model, second, lexicon, seed=options.seed + 1, save=keep, save_every=250)
+def configure(embedder: Path, *, seed: int, steps: dict[str, int], place: Place) -> Config:
+    """What the stages are told. ``steps``: of each stage."""
+    results = {stage: str(place.storage.resolve() / f"detector-{stage}.pt") for stage in STAGES}
+    return {"embedder": str(embedder.resolve()), "seed": seed, "stage_steps": steps, "results": results}
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--embedder", type=Path, default=Path("models/tiny/embedder"))
+    parser.add_argument("--out", type=Path, default=Path("models/tiny/detector"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage to run")
+    for stage, count in STEPS.items():
+        parser.add_argument(f"--{stage}-steps", type=int, default=count)
+    add_place(parser)
+    options = parser.parse_args()
+    place = place_of(options)
+    steps = {stage: int(getattr(options, f"{stage}_steps")) for stage in STAGES}
+    config = configure(options.embedder, seed=options.seed, steps=steps, place=place)
+    train(config, options.out, place, until=options.until)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
-"""Measures a detector on held-out scenes, and on photographs where there are some.
+"""Measures a detector on pictures of things that it never saw, and on photographs where there are some.
 
-python -m training.detector_figures --embedder models/tiny/embedder
+    python -m training.detector_figures --embedder models/tiny/embedder --out figures.json
+
+Things of the categories it was trained on are asked for by their 20 categories. Things of the held-out
+categories are asked for by the words of all groups, for a text tower that was trained on this world alone
+cannot know the word "bus", and by "object".
 """
 
 from __future__ import annotations
@@ -8,61 +12,55 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from rap_serve.adapters.yolo_world import TextEncoder, YoloWorldDetector
-from rap_serve.domain.region import BoxXyxy, Pixels, Region, intersection_over_union
+from rap_serve.adapters.yolo_world import YoloWorldDetector
+from rap_serve.domain.region import BoxXyxy, Region
 from training.detector_scenes import sample_views
-from training.world import CATEGORIES
+from training.detector_scores import Found, Labelled, average_precisions, naming, recall, recall_by_count
+from training.world import CATEGORIES, GROUPS, HELD_OUT, Split, sample_scene, sample_thing
+from training.world.things import KINDS
 
 GENERIC = "object"
-OVERLAP = 0.5
 SCENES_SEED = 20_000
+SIDE_PX = 320
+MOST_THINGS = 6
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
-    """A picture, what to look for in it, and what there is: a category and a box each."""
-
-    image: Pixels
-    vocabulary: tuple[str, ...]
-    things: tuple[tuple[str, BoxXyxy], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """``recall``: share of things that some region, whatever its label, overlaps by half or more.
-
-    ``loose_recall``: the same for regions that overlap by 0.3. ``regions``: mean number per picture.
-    """
-
-    recall: float
-    loose_recall: float
-    regions: float
-    pictures: int
-
-
-def scenes(count: int, vocabulary: tuple[str, ...] = (*CATEGORIES, GENERIC)) -> list[Labelled]:
-    """Scenes of things that training never saw, the odd shapes without a category left out."""
+def scenes(count: int, categories: Sequence[str], vocabulary: Sequence[str], split: Split = "test") -> list[Labelled]:
+    """Pictures of one to six things of ``categories``, as many of each number; named by what ``vocabulary`` has."""
     rng = np.random.default_rng(SCENES_SEED)
     found = []
-    for view in islice(sample_views(rng, split="test"), count):
-        named = zip(view.things, view.boxes_xyxy.tolist(), strict=True)
-        things = tuple((thing.category, _box(box)) for thing, box in named if thing is not None)
-        found.append(Labelled(view.image, vocabulary, things))
+    for index in range(count):
+        drawn = [categories[i] for i in rng.integers(0, len(categories), 1 + index % MOST_THINGS)]
+        things = [sample_thing(rng, split=split, category=name) for name in drawn]
+        scene = sample_scene(rng, things, height=SIDE_PX, width=SIDE_PX)
+        named = ((thing.category, box) for thing, box in zip(scene.things, scene.boxes_xyxy.tolist(), strict=True))
+        right = tuple((name if name in vocabulary else KINDS[name].group, _box(box)) for name, box in named)
+        found.append(Labelled(np.ascontiguousarray(scene.image), tuple(vocabulary), right))
     return found
 
 
-def photographs(queries: Path, database: Path) -> list[Labelled]:
+def views(count: int, vocabulary: Sequence[str], split: Split = "test") -> list[Labelled]:
+    """Crowded, cut and zoomed views as training has them, the odd shapes and held-out categories left unnamed."""
+    rng = np.random.default_rng(SCENES_SEED)
+    found = []
+    for view in islice(sample_views(rng, split=split), count):
+        named = zip(view.things, view.boxes_xyxy.tolist(), strict=True)
+        things = tuple((thing.category, _box(box)) for thing, box in named if thing is not None)
+        found.append(Labelled(view.image, tuple(vocabulary), things))
+    return found
+
+
+def photographs(queries: Path) -> list[Labelled]:
     """Labelled photographs: each looks for its concepts' categories and for the generic word."""
-    concepts = json.loads(database.read_text())["concept_dict"].values()
+    concepts = json.loads(queries.with_name("database.json").read_text())["concept_dict"].values()
     category = {concept["name"]: concept["category"] for concept in concepts}
     found = []
     for query in json.loads(queries.read_text()):
@@ -79,47 +77,27 @@ def run(detector: YoloWorldDetector, pictures: Sequence[Labelled]) -> list[tuple
     return [detector.forward([detector.preprocess(p.image, p.vocabulary)])[0] for p in pictures]
 
 
-def figures(pictures: Sequence[Labelled], found: Sequence[tuple[Region, ...]]) -> Figures:
-    """Recall without regard to labels."""
-    best = [
-        max((intersection_over_union(box, region.box_xyxy) for region in regions), default=0.0)
-        for picture, regions in zip(pictures, found, strict=True)
-        for _, box in picture.things
-    ]
-    overlaps = np.array(best)
-    return Figures(
-        float((overlaps >= OVERLAP).mean()),
-        float((overlaps >= 0.3).mean()),
-        float(np.mean([len(regions) for regions in found])),
-        len(pictures),
-    )
+def finding(pictures: Sequence[Labelled], found: Found) -> dict[str, Any]:
+    """What can be said without looking at a label."""
+    return {
+        "pictures": len(pictures),
+        "things": sum(len(picture.things) for picture in pictures),
+        "regions_a_picture": float(np.mean([len(regions) for regions in found])),
+        "recall": recall(pictures, found),
+        "recall_at_overlap_0.3": recall(pictures, found, 0.3),
+        "recall_by_number_of_things": recall_by_count(pictures, found),
+    }
 
 
-def mean_average_precision(pictures: Sequence[Labelled], found: Sequence[tuple[Region, ...]]) -> float:
-    """mAP50 over the categories that occur: area under the interpolated precision-recall curve."""
-    names = sorted({name for picture in pictures for name, _ in picture.things})
-    return float(np.mean([_average_precision(name, pictures, found) for name in names]))
-
-
-def _average_precision(name: str, pictures: Sequence[Labelled], found: Sequence[tuple[Region, ...]]) -> float:
-    scored: list[tuple[float, bool]] = []
-    total = 0
-    for picture, regions in zip(pictures, found, strict=True):
-        free = [box for label, box in picture.things if label == name]
-        total += len(free)
-        for region in regions:
-            if region.label != name:
-                continue
-            overlaps = [intersection_over_union(box, region.box_xyxy) for box in free]
-            hit = bool(overlaps) and max(overlaps) >= OVERLAP
-            scored.append((region.score, hit))
-            if hit:
-                free.pop(int(np.argmax(overlaps)))
-    hits = np.array([hit for _, hit in sorted(scored, key=lambda item: -item[0])], np.float64)
-    recall = np.cumsum(hits) / total
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    envelope: NDArray[np.float64] = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((np.diff(recall, prepend=0.0) * envelope).sum())
+def naming_and_finding(pictures: Sequence[Labelled], found: Found) -> dict[str, Any]:
+    """The same, with what needs labels: AP50 and naming, of each word and of all."""
+    precisions = average_precisions(pictures, found)
+    return {
+        **finding(pictures, found),
+        "map50": float(np.mean(list(precisions.values()))),
+        "ap50": precisions,
+        "named_rightly": naming(pictures, found),
+    }
 
 
 def milliseconds(detector: YoloWorldDetector, pictures: Sequence[Labelled], batch: int) -> float:
@@ -133,20 +111,35 @@ def milliseconds(detector: YoloWorldDetector, pictures: Sequence[Labelled], batc
     return float(np.median([once(start) for start in range(0, 10 * batch, batch)]))
 
 
-def report(detector: YoloWorldDetector, photos: Sequence[Labelled], count: int, show: Callable[[str], None]) -> None:
-    """One line per set of pictures."""
-    for name, pictures in (
-        ("scenes, categories + object", scenes(count)),
-        ("scenes, categories", scenes(count, CATEGORIES)),
-        ("scenes, object", scenes(count, (GENERIC,))),
-        ("photographs", photos),
-    ):
-        if pictures:
-            found = run(detector, pictures)
-            show(f"{name}: {figures(pictures, found)} mAP50 {mean_average_precision(pictures, found):.3f}")
-    timed = scenes(40)
-    alone, of_four = (milliseconds(detector, timed, size) for size in (1, 4))
-    show(f"ms a picture: {alone:.0f} alone, {of_four:.0f} in a batch of 4")
+def figures(detector: YoloWorldDetector, count: int, photos: Sequence[Labelled], split: Split) -> dict[str, Any]:
+    """Every figure; ``count`` pictures a set. Held-out categories are there in the test split only."""
+    seen = scenes(count, CATEGORIES, CATEGORIES, split)
+    sets = {"seen categories": seen, "seen categories by group": scenes(count, CATEGORIES, GROUPS, split)}
+    sets["seen categories as object"] = [picture.as_one(GENERIC) for picture in seen]
+    if split == "test":
+        held_out = scenes(count, HELD_OUT, GROUPS)
+        sets["held-out categories by group"] = held_out
+        sets["held-out categories as object"] = [picture.as_one(GENERIC) for picture in held_out]
+    result = {name: naming_and_finding(pictures, run(detector, pictures)) for name, pictures in sets.items()}
+    mixed = views(count, (*CATEGORIES, GENERIC), split)
+    result["views with odd shapes"] = finding(mixed, run(detector, mixed))
+    if photos:
+        result["photographs"] = finding(photos, run(detector, photos))
+    result["milliseconds"] = {f"in a batch of {size}": milliseconds(detector, seen[:40], size) for size in (1, 4)}
+    return result
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """What a person wants to see of it."""
+    shown = ("pictures", "map50", "recall", "recall_at_overlap_0.3", "regions_a_picture")
+    text = []
+    for name, values in result.items():
+        if name == "milliseconds":
+            text.append(f"{name}: " + ", ".join(f"{value:.0f} {what}" for what, value in values.items()))
+        else:
+            right = f" named {values['named_rightly']['all']:.3f}" if "named_rightly" in values else ""
+            text.append(f"{name}: " + " ".join(f"{key} {values[key]:.4g}" for key in shown if key in values) + right)
+    return text
 
 
 def _box(values: Sequence[float]) -> BoxXyxy:
@@ -155,32 +148,31 @@ def _box(values: Sequence[float]) -> BoxXyxy:
 
 
 def main() -> None:
-    """Prints the figures of one checkpoint."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Prints the figures of one checkpoint, and writes them where ``--out`` says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="models/tiny/detector/yolo_world_tiny.pt")
     parser.add_argument("--embedder", default="models/tiny/embedder")
     parser.add_argument("--image-size", type=int, default=160)
     parser.add_argument("--confidence", type=float, default=0.02)
     parser.add_argument("--iou", type=float, default=0.7)
     parser.add_argument("--max-regions", type=int, default=12)
-    parser.add_argument("--scenes", type=int, default=300)
+    parser.add_argument("--pictures", type=int, default=300, help="in each set of drawn ones")
+    parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--photographs", type=Path, help="queries.json with a database.json beside it")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--out", type=Path, help="JSON file")
     options = parser.parse_args()
     from rap_serve.adapters.open_clip import OpenClipEmbedder
 
-    encoder: TextEncoder = OpenClipEmbedder.load(options.embedder)
-    detector = YoloWorldDetector.load(
-        options.weights,
-        text_encoder=encoder,
-        image_size=options.image_size,
-        confidence=options.confidence,
-        iou=options.iou,
-        max_regions=options.max_regions,
-        threads=options.threads,
-    )
-    path = options.photographs
-    report(detector, photographs(path, path.with_name("database.json")) if path else [], options.scenes, print)
+    served = {name: getattr(options, name) for name in ("image_size", "confidence", "iou", "max_regions")}
+    encoder = OpenClipEmbedder.load(options.embedder)
+    detector = YoloWorldDetector.load(options.weights, text_encoder=encoder, threads=options.threads, **served)
+    photos = photographs(options.photographs) if options.photographs else []
+    result = figures(detector, options.pictures, photos, options.split)
+    print(*lines(result), sep="\n")
+    if options.out:
+        record = {"detector": detector.version, "split": options.split, **served, **result}
+        options.out.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

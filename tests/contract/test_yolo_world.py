@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rap_serve.adapters.open_clip import OpenClipEmbedder
 from rap_serve.adapters.yolo_world import Prepared, YoloWorldDetector, distinct
 from rap_serve.domain.errors import InvalidImage, InvalidInput
-from rap_serve.domain.region import Pixels, Region
+from rap_serve.domain.region import Pixels, Region, intersection_over_union
+from training.world import CATEGORIES, GROUPS, HELD_OUT, Scene, sample_scene, sample_thing
+from training.world.things import KINDS
 
-WEIGHTS = Path(__file__).parents[2] / "models/tiny/detector/yolo_world_tiny.pt"
+MODELS = Path(__file__).parents[2] / "models/tiny"
+WEIGHTS = MODELS / "detector/yolo_world_tiny.pt"
 ENGINE_NOISE_PX = 1e-2
 """Kernels differ with the shape of a batch in the last bits of a float, nowhere else."""
 
@@ -138,3 +142,52 @@ def test_of_boxes_that_overlap_the_surest_stays() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 10, 10], [20, 20, 30, 30]], np.float32)
     assert distinct(boxes, 0.6, among=np.array([True, True, True])) == [0, 2]
     assert distinct(boxes, 0.6, among=np.array([False, True, True])) == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def served() -> YoloWorldDetector:
+    """As the local profile serves it, with the text tower that it was trained with."""
+    encoder = OpenClipEmbedder.load(str(MODELS / "embedder"))
+    return YoloWorldDetector.load(
+        str(WEIGHTS), text_encoder=encoder, image_size=160, confidence=0.02, iou=0.7, threads=1
+    )
+
+
+def scenes(count: int, categories: tuple[str, ...]) -> list[Scene]:
+    """Drawn pictures of one to three things that training never saw."""
+    rng = np.random.default_rng(7)
+    drawn = [[categories[i] for i in rng.integers(0, len(categories), 1 + n % 3)] for n in range(count)]
+    return [sample_scene(rng, [sample_thing(rng, split="test", category=name) for name in names]) for names in drawn]
+
+
+def labels(detector: YoloWorldDetector, scene: Scene, vocabulary: tuple[str, ...]) -> list[str | None]:
+    """Of each thing what the region that fits it best is called; None where none overlaps it by half."""
+    found = detector.forward([detector.preprocess(np.ascontiguousarray(scene.image), vocabulary)])[0]
+    names: list[str | None] = []
+    for x0, y0, x1, y1 in scene.boxes_xyxy.tolist():
+        overlaps = [intersection_over_union((x0, y0, x1, y1), region.box_xyxy) for region in found]
+        best = int(np.argmax(overlaps)) if overlaps else -1
+        names.append(found[best].label if best >= 0 and overlaps[best] >= 0.5 else None)
+    return names
+
+
+def test_most_things_are_found_and_called_by_their_category(served: YoloWorldDetector) -> None:
+    """Of twenty categories; things that training never saw, of categories that it did."""
+    right: list[bool] = []
+    found: list[bool] = []
+    for scene in scenes(36, CATEGORIES):
+        for thing, label in zip(scene.things, labels(served, scene, CATEGORIES), strict=True):
+            found.append(label is not None)
+            right.append(label == thing.category)
+    assert np.mean(found) > 0.9 and np.mean(right) > 0.6
+
+
+def test_things_of_unknown_categories_are_found_and_called_by_their_group(served: YoloWorldDetector) -> None:
+    """A rabbit is an animal, to a detector that has seen dogs and cats and no rabbit."""
+    right: list[bool] = []
+    found: list[bool] = []
+    for scene in scenes(36, HELD_OUT):
+        for thing, label in zip(scene.things, labels(served, scene, GROUPS), strict=True):
+            found.append(label is not None)
+            right.append(label == KINDS[thing.category].group)
+    assert np.mean(found) > 0.9 and np.mean(right) > 0.5
