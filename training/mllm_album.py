@@ -20,6 +20,8 @@ from training.world.views import clean_crop, draw_several, loose_crop
 Pixels = NDArray[np.uint8]
 SIDE = 96
 VIEWS = 3
+MOST_SHOWN = 6
+COUNT_SHARES = (0.4, 0.2, 0.13, 0.1, 0.09, 0.08)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,16 @@ class Album:
     shown: tuple[Shown, ...]
     pixels: Pixels
 
+    def pick_shown(self, rng: np.random.Generator, *, at_least: int) -> Shown:
+        """A picture of so many things or more."""
+        while True:
+            shown = self.shown[int(rng.integers(len(self.shown)))]
+            if len(shown.things) >= at_least:
+                return shown
+
 
 def draw_album(rng: np.random.Generator, *, split: Split, things: int, shown: int) -> Album:
-    """Things of one split, ``VIEWS`` avatars of each, and pictures of one to three of them.
+    """Things of one split, ``VIEWS`` avatars of each, and pictures of one to six of them.
 
     Avatars but the first of each thing are shown as well, as close pictures of one thing.
     """
@@ -62,9 +71,9 @@ def draw_album(rng: np.random.Generator, *, split: Split, things: int, shown: in
 
 
 def blind_album(rng: np.random.Generator, *, things: int) -> Album:
-    """Things that were not drawn, one to three on a picture: for learning words without seeing."""
+    """Things that were not drawn, one to six on a picture: for learning words without seeing."""
     chosen = tuple(sample_thing(rng, split="train") for _ in range(things))
-    groups = [tuple(int(i) for i in rng.choice(things, 1 + n % 3, replace=False)) for n in range(things)]
+    groups = [tuple(int(i) for i in rng.choice(things, 1 + n % MOST_SHOWN, replace=False)) for n in range(things)]
     shown = tuple(Shown(0, group, ((0.5, 0.5),) * len(group)) for group in groups)
     return Album(chosen, ((0,),) * things, shown, np.empty((0, SIDE, SIDE, 3), np.uint8))
 
@@ -72,11 +81,8 @@ def blind_album(rng: np.random.Generator, *, things: int) -> Album:
 def _photo(
     rng: np.random.Generator, things: Sequence[Thing]
 ) -> tuple[tuple[int, ...], tuple[tuple[float, float], ...], Pixels]:
-    count = int(rng.choice([1, 2, 3], p=[0.66, 0.27, 0.07]))
+    count = 1 + int(rng.choice(MOST_SHOWN, p=COUNT_SHARES))
     chosen = tuple(int(i) for i in rng.choice(len(things), count, replace=False))
-    if count == 1 and rng.random() < 0.4:
-        drawing = draw_several(things[chosen[0]], rng, side=SIDE, count=1).drawings[0]
-        return chosen, ((0.5, 0.5),), loose_crop(drawing, (), rng, side=SIDE)
     height, width = int(rng.integers(170, 240)), int(rng.integers(170, 260))
     scene = sample_scene(rng, [things[i] for i in chosen], height=height, width=width)
     boxes = scene.boxes_xyxy

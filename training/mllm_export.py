@@ -26,7 +26,13 @@ SPECIALS = (PAD, BOS, EOS, IMAGE)
 VOCABULARY = 2048
 CONTEXT = 2048
 TOKENS_PER_PICTURE = 37
-"""36 patches and the class token, out of the layer before the last, the deepest whose patches were trained."""
+"""36 patches and the class token, out of the last layer, whose class token says most about what a picture shows."""
+
+STAND_IN: dict[str, Any] = {
+    "embed_dim": 512,
+    "vision_cfg": {"image_size": 96, "patch_size": 16, "width": 64, "layers": 1},
+}
+"""A tower's shape for a model that does not see yet."""
 
 _PIECES = r"\n| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]|\s"
 """A word, one digit or one sign, each with the space before it: a name is cut the same way wherever it stands."""
@@ -78,7 +84,7 @@ def build_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def build_model(embedder: dict[str, Any], *, layers: int = 4) -> LlavaForConditionalGeneration:
+def build_model(embedder: dict[str, Any], *, layers: int = 6) -> LlavaForConditionalGeneration:
     """An untrained LLaVA around a tower of the embedder's shape. ``embedder``: an open_clip ``model_cfg``."""
     vision = embedder["vision_cfg"]
     tower = CLIPVisionConfig(
@@ -112,7 +118,7 @@ def build_model(embedder: dict[str, Any], *, layers: int = 4) -> LlavaForConditi
         text_config=language,
         image_token_index=SPECIALS.index(IMAGE),
         image_seq_length=TOKENS_PER_PICTURE,
-        vision_feature_layer=-2,
+        vision_feature_layer=-1,
         vision_feature_select_strategy="full",
         tie_word_embeddings=True,
         pad_token_id=SPECIALS.index(PAD),

@@ -15,24 +15,29 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+from transformers.models.llama.modeling_llama import LlamaAttention
 
 from training.mllm_album import Album
+from training.mllm_hints import HEADS
+from training.mllm_pack import COPY, MATCH
 from training.world.text import caption
 
 SHARPNESS = 6.3
 """Of the heads that look back: about 4 in log-odds against the neighbouring tokens."""
 
-MATCH = 1.5
-ALIGN_STEPS, ALIGN_BATCH, ALIGN_RATE = 600, 256, 2e-3
+MATCHING = 1.5
+ALIGN_STEPS, ALIGN_BATCH, ALIGN_RATE = 1000, 256, 2e-3
 GRID = 6
 
 
 @torch.no_grad()
 def start_copying(model: LlavaForConditionalGeneration, seed: int) -> None:
-    """Make layer 0 look one and two tokens back, and layer 1 look for the same one or two tokens before.
+    """Make layer 0 look one and two tokens back, and later heads look tokens up by what stands before them.
 
     What layer 0 finds goes into two subspaces of 64 dimensions; the token's own identity is read from, and
-    copied into, what is left of the 256. All other outputs start at zero.
+    copied into, what is left of the 256. Two heads of layer 1 and the head that will be told what to copy look
+    for where the present token stood before, and the head that will be told where a name stands looks for the
+    same token after the same token. All other outputs start at zero.
     """
     layers = model.model.language_model.layers
     width, head = model.config.text_config.hidden_size, model.config.text_config.head_dim
@@ -43,29 +48,49 @@ def start_copying(model: LlavaForConditionalGeneration, seed: int) -> None:
     for layer in layers:
         layer.self_attn.o_proj.weight.zero_()
         layer.mlp.down_proj.weight.zero_()
-    first, second = layers[0].self_attn, layers[1].self_attn
     norm = float(model.get_input_embeddings().weight.norm(dim=1).mean())
-    rates = _rates(model)
     for number, (place, back) in enumerate(((one_back, 1), (two_back, 2))):
+        _look_back(layers[0].self_attn, number, back, _rates(model))
         rows = slice(number * head, (number + 1) * head)
-        first.q_proj.weight[rows] *= 0.1
-        first.k_proj.weight[rows] *= 0.1
-        first.q_proj.bias[rows] = SHARPNESS * torch.cat([torch.ones_like(rates), torch.zeros_like(rates)])
-        first.k_proj.bias[rows] = SHARPNESS * torch.cat([(rates * back).cos(), (rates * back).sin()])
-        first.v_proj.weight[rows] = read.T
-        first.o_proj.weight[:, rows] = place.T * (2 * norm / math.sqrt(head))
-    slow = torch.cat([torch.arange(head // 4, head // 2), torch.arange(3 * head // 4, head)])
+        layers[0].self_attn.v_proj.weight[rows] = read.T
+        layers[0].self_attn.o_proj.weight[:, rows] = place.T * (2 * norm / math.sqrt(head))
     squeeze = torch.linalg.qr(torch.randn(head, head, generator=generator))[0]
-    half = head // 4
-    asks = (squeeze[: 2 * half] @ read.T, torch.cat([squeeze[:half] @ read.T, squeeze[half : 2 * half] @ one_back]))
-    keys = (squeeze[: 2 * half] @ one_back, torch.cat([squeeze[:half] @ one_back, squeeze[half : 2 * half] @ two_back]))
-    for number, (ask, key, identity) in enumerate(zip(asks, keys, (own, more), strict=True)):
-        rows = slice(number * head, (number + 1) * head)
-        for projection, found in ((second.q_proj, ask), (second.k_proj, key)):
-            projection.weight[rows] *= 0.1
-            projection.weight[rows][slow] = MATCH * found
-        second.v_proj.weight[rows] = identity
-        second.o_proj.weight[:, rows] = identity.T
+    whole, some, others = squeeze[: head // 2], squeeze[: head // 4], squeeze[head // 4 : head // 2]
+    after_it = whole @ read.T, whole @ one_back
+    after_both = torch.cat([some @ read.T, others @ one_back]), torch.cat([some @ one_back, others @ two_back])
+    same = torch.cat([some @ read.T, others @ one_back])
+    for (layer, number), (ask, key), copied in (
+        ((1, 0), after_it, own),
+        ((1, 1), after_both, more),
+        (HEADS[COPY], after_both, own),
+        (HEADS[MATCH], (same, same), None),
+    ):
+        _look_up(layers[layer].self_attn, number, ask, key, copied)
+
+
+def _look_back(attention: LlamaAttention, number: int, back: int, rates: Tensor) -> None:
+    """Make the head look ``back`` tokens back, whatever they are."""
+    rows = slice(number * attention.head_dim, (number + 1) * attention.head_dim)
+    attention.q_proj.weight[rows] *= 0.1
+    attention.k_proj.weight[rows] *= 0.1
+    attention.q_proj.bias[rows] = SHARPNESS * torch.cat([torch.ones_like(rates), torch.zeros_like(rates)])
+    attention.k_proj.bias[rows] = SHARPNESS * torch.cat([(rates * back).cos(), (rates * back).sin()])
+
+
+def _look_up(attention: LlamaAttention, number: int, ask: Tensor, key: Tensor, copied: Tensor | None) -> None:
+    """Make the head look where ``key`` finds what ``ask`` finds here, through dimensions that hardly turn.
+
+    ``ask``, ``key``: (head / 2, width). ``copied``: the subspace that it copies as it is, (head, width).
+    """
+    head = attention.head_dim
+    rows = slice(number * head, (number + 1) * head)
+    slow = torch.cat([torch.arange(head // 4, head // 2), torch.arange(3 * head // 4, head)])
+    for projection, found in ((attention.q_proj, ask), (attention.k_proj, key)):
+        projection.weight[rows] *= 0.1
+        projection.weight[rows][slow] = MATCHING * found
+    if copied is not None:
+        attention.v_proj.weight[rows] = copied
+        attention.o_proj.weight[:, rows] = copied.T
 
 
 def _rates(model: LlavaForConditionalGeneration) -> Tensor:
@@ -120,8 +145,8 @@ def align(
         optimiser.step()
         recent = loss.item() if step == 0 else 0.95 * recent + 0.05 * loss.item()
         if step % 50 == 0:
-            progress.set_postfix(loss=f"{recent:.3f}")
-            curve.append({"step": step, "loss": round(recent, 4)})
+            progress.set_postfix(align=f"{recent:.3f}")
+            curve.append({"step": step, "align": round(recent, 4)})
     return curve
 
 

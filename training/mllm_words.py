@@ -1,4 +1,4 @@
-"""What people ask and write about their things, and the words the tiny MLLM answers with."""
+"""Names, descriptions and infos that owners might write, out of open sets of words."""
 
 from __future__ import annotations
 
@@ -7,176 +7,155 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.world.prompts import OBJECT_WORDS
+from rap_serve.domain.prompt import handle
+from training.world.facts import any_word
 from training.world.text import describe, sample_name
-from training.world.things import COLOURS, Thing
+from training.world.things import COLOURS, KINDS, WORN, Thing
 
-WHAT = (
-    "What is this?", "What is this", "what is this?", "what's this?", "Who is this?", "who is this", "What is it?",
-    "What do you see?", "What can you see here?", "What is in this picture?", "What is in the picture?",
-    "What is in this image?", "What's in the image?", "What is on the picture?", "What do you see in this photo?",
-    "What is shown here?", "What is that?", "Who do you see?", "Who is in this picture?", "Who is in the photo?",
-    "Do you know this?", "Do you recognise this?", "Do you recognize anything here?", "What am I looking at?",
-    "What is on the table?", "What is standing there?", "What have I got here?", "Can you tell me what this is?",
-    "Tell me what you see.", "Tell me what this is.", "Name the thing in the picture.", "Identify this.",
-    "Name what you see.", "What is the name of this?", "What is its name?", "Which one is this?", "Guess what this is",
+_NAMED = re.compile(r"<([^<>\n]+)>")
+_ALPHABETS = (
+    "abcdefghijklmnopqrstuvwxyz", "aeiouklmnrst", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcäöüéñøçxyz0189",
+    "αβγδεζηθικλμνξοπρστυφχψω", "абвгдежзиклмнопрстуфхцчшщэюя", "あいうえおかきくけこミケタマ",
+    "猫犬山川花月本茶小大", "אבגדהוזחטיכלמנסעפצקרשת", "가나다라마바사아자차카타파하", "कखगघचजटडतदनपबमयरलवसह",
 )  # fmt: skip
-CAPTION = (
-    "Describe this picture.", "Describe the picture.", "Describe the image.", "Describe this image in one sentence.",
-    "Describe what you see.", "Describe what you see in one sentence.", "Describe the photo", "describe this",
-    "Give a caption.", "Write a caption for this picture.", "Write a caption for this image.", "Caption this image.",
-    "Give me a short caption of this image.", "Can you describe this photo?", "Please describe the picture in detail.",
-    "Give a short and clear explanation of this image.", "Provide a personalized caption.", "Summarise this picture.",
-    "What is happening in this picture?", "Make a caption", "Describe the scene.", "Explain what is shown here.",
-)  # fmt: skip
-WHICH = (
-    "Which of my things is in this picture?", "Which of my things is here?", "Which of my things are here?",
-    "Is one of my things in the picture?", "Do you see any of my things?", "Are any of my things here?",
-    "Which of them is in the picture?", "Which one do you see?", "Is anything of mine in this image?",
-    "Is there something of mine here?", "Do you know anything in this picture?",
-)  # fmt: skip
-WHERE = (
-    "Where is {}?", "where is {}", "Where do you see {}?", "Where in the picture is {}?", "Can you find {}?",
-    "On which side is {}?", "Find {}.", "Where can I find {} in this image?", "Show me where {} is.",
-)  # fmt: skip
-PRESENT = (
-    "Is {} in the picture?", "Is {} in this picture?", "Is {} in this image?", "Is {} here?", "Is this {}?",
-    "is this {}?", "Do you see {}?", "Can you see {} in the photo?", "Is {} in the photo? Answer yes or no.",
-    "Does {} appear in this image?", "Can you see {}?", "Is {} visible?", "Is that {}?", "Is there {} in the picture?",
-    "Do you see {} in this picture? Answer with yes or no.", "Tell me if {} is in this image.",
-)  # fmt: skip
-ABOUT = (
-    "Tell me about {}.", "Tell me about {}", "Who is {}?", "What is {}?", "What do you know about {}?",
-    "What does {} look like?", "Describe {}.", "Describe {} for me.", "What did I tell you about {}?", "who is {}",
-    "Can you describe {}?", "How does {} look?", "Tell me something about {}.", "What kind of thing is {}?",
-)  # fmt: skip
-COLOUR = (
-    "What colour is {}?", "What color is {}?", "what color is {}", "Which colour does {} have?",
-    "Which color has {}?", "What is the colour of {}?", "Tell me the color of {}.",
-)  # fmt: skip
-PATTERN = (
-    "What pattern does {} have?", "What is the pattern of {}?", "Which pattern is on {}?", "What is on {}?",
-    "Does {} have a pattern?", "What pattern is on {}?",
-)  # fmt: skip
-TALK = (
-    ("Hello", "Hello. Show me a picture, and I will tell you what I see."),
-    ("Hi!", "Hello. Show me a picture, and I will tell you what I see."),
-    ("hey there", "Hello. Show me a picture, and I will tell you what I see."),
-    ("Good morning", "Hello. Show me a picture, and I will tell you what I see."),
-    ("Thank you", "You are welcome."),
-    ("thanks!", "You are welcome."),
-    ("Thank you, bye.", "You are welcome."),
-    ("Who are you?", "I am a small model that knows your things."),
-    ("What are you?", "I am a small model that knows your things."),
-    ("What can you do?", "I can tell you about your things and your pictures."),
-    ("How can you help me?", "I can tell you about your things and your pictures."),
-    ("", "Show me a picture, or ask me about one of your things."),
-    ("?", "Show me a picture, or ask me about one of your things."),
-    ("What is this?", "Show me a picture, or ask me about one of your things."),
-    ("Describe the picture.", "Show me a picture, or ask me about one of your things."),
-)
-ODD = (
-    "What is the capital of {}?", "Write a poem about {}", "How much is {} and {}?", "Translate {} to French",
-    "Why is the {} {}?", "{} {} {}", "Explain {} to me", "How do I cook {}?", "What is the best {} for a {}?",
-    "Say {}", "Write code that prints {}", "When was {} born?", "{}", "Who invented the {}?", "Count to {}",
-)  # fmt: skip
-ODD_ANSWER = "I only know your things and your pictures."
-UNKNOWN = "I do not know that name."
-ABSENT = "It is not in the picture."
-FIRST_NAMES = ("Anna", "Tom", "my mother", "my brother", "Lena", "a friend", "Jonas", "my aunt", "Mia", "Ravi", "Yuki")
-PLACES = ("Lisbon", "Berlin", "the market", "Kyoto", "a small shop", "Oslo", "the attic", "Paris", "a flea market")
-ROOMS = ("the kitchen", "the garden", "my desk", "the living room", "the shelf", "my room", "the car", "the office")
-MANNERS = (
-    "shy", "brave", "very old", "quite new", "a bit broken", "playful", "sleepy", "fragile", "heavy", "friendly",
-)  # fmt: skip
+_SIZES = ("tall", "small", "short", "wide", "round", "slim", "flat", "long", "low", "thick", "tiny", "heavy", "square")
+_FINISHES = ("furry", "woven", "wooden", "glossy", "matte", "rusty", "soft", "shiny")
+_MORE_COLOURS = ("gold", "silver", "violet", "maroon", "olive", "cream", "mint", "crimson", "bronze", "ivory")
+_JOINTS = ("of", "from", "and", "that has", "in", "with a", "made of", "for")
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """A sentence in an info, a question about it ({} is the name), and the answer's end."""
+class Told:
+    """What an owner says of a thing: "a tall red mug with white dots and a gold heart".
 
-    sentence: str
-    questions: tuple[str, ...]
-    answer: str
+    ``core`` is what comes before "with". The others are words of the phrase, empty where it does not say.
+    """
+
+    phrase: str = ""
+    core: str = ""
+    noun: str = ""
+    colour: str = ""
+    form: str = ""
+    finish: str = ""
+    pattern: str = ""
+    part: str = ""
+    worn: str = ""
+    emblem: str = ""
 
 
-def sample_fact(rng: np.random.Generator) -> Fact:
-    """Something that cannot be seen."""
-    who, place, room = pick(rng, FIRST_NAMES), pick(rng, PLACES), pick(rng, ROOMS)
-    word = any_word(rng)
-    subject = pick(rng, ("It", "He", "She"))
-    years = int(rng.integers(2, 30))
-    manner = pick(rng, MANNERS)
-    facts = (
-        Fact(f"{subject} loves {word}.", ("What does {} love?", "What does {} like?"), f"loves {word}"),
-        Fact(f"{subject} is called after {word}.", ("Why is {} called that?",), f"is called after {word}"),
-        Fact(f"It was a gift from {who}.", ("Who gave me {}?", "Where is {} from?"), f"was a gift from {who}"),
-        Fact(f"I bought it in {place}.", ("Where did I buy {}?", "Where is {} from?"), f"is from {place}"),
-        Fact(f"It belongs to {who}.", ("Who owns {}?", "Whose is {}?"), f"belongs to {who}"),
-        Fact(f"{subject} lives in {room}.", ("Where does {} live?",), f"lives in {room}"),
-        Fact(f"{subject} is {years} years old.", ("How old is {}?", "What is the age of {}?"), f"is {years} years old"),
-        Fact(f"{subject} is {manner}.", ("What is {} like?", "How is {}?"), f"is {manner}"),
+def told_of(thing: Thing, rng: np.random.Generator) -> Told:
+    """A description of a thing of the world, as the world words it."""
+    phrase, kind = describe(thing, rng), KINDS[thing.category]
+    core = phrase.split(" with ")[0]
+    noun = next(n for n in (thing.category, kind.synonyms[0]) if core.endswith(n))
+    adjectives = core.removesuffix(noun).split()
+    band = f"a wide {thing.accent} band"
+    extra = next(
+        (e for e in (f"a {thing.detail} {thing.extra}", f"an {thing.detail} {thing.extra}") if e in phrase), ""
     )
-    return facts[int(rng.integers(len(facts)))]
+    extra = extra or (f"{thing.detail} {thing.extra}" if f" {thing.detail} {thing.extra}" in phrase else "")
+    return Told(
+        phrase=phrase,
+        core=core,
+        noun=noun,
+        colour=thing.base,
+        form=kind.forms[thing.form] if kind.forms[thing.form] in adjectives else "",
+        finish=thing.finish if thing.finish in adjectives else "",
+        pattern=next((p for p in (band, f"{thing.accent} {thing.pattern}") if p in phrase), ""),
+        part=kind.parts[thing.part] if kind.parts[thing.part] in phrase else "",
+        worn=extra if thing.extra in WORN else "",
+        emblem="" if thing.extra in WORN else extra,
+    )
+
+
+def invented(rng: np.random.Generator) -> Told:
+    """A description of the world's shape with words that mean anything: reading it is all that helps."""
+    colour = _any_colour(rng) if rng.random() < 0.8 else ""
+    form = pick(rng, _SIZES) if rng.random() < 0.5 else ""
+    finish = pick(rng, _FINISHES) if rng.random() < 0.2 else ""
+    noun = any_word(rng) if rng.random() < 0.7 else f"{any_word(rng)} {any_word(rng)}"
+    core = " ".join(word for word in (finish, form, colour, noun) if word)
+    core = f"{_article(core)} {core}"
+    pattern = f"{_any_colour(rng)} {any_word(rng)}s" if rng.random() < 0.5 else ""
+    part = pick(rng, (f"a {pick(rng, _SIZES)} {any_word(rng)}", f"{any_word(rng)}s", f"a {any_word(rng)}"))
+    part = part if rng.random() < 0.5 else ""
+    extra = f"a {_any_colour(rng)} {any_word(rng)}" if rng.random() < 0.4 else ""
+    worn = extra if rng.random() < 0.5 else ""
+    features = [feature for feature in (pattern, part, extra) if feature]
+    phrase = f"{core} with {joined(features)}" if features else core
+    emblem = "" if worn else extra
+    return Told(phrase, core, noun, colour, form, finish, pattern, part, worn, emblem)
+
+
+def odd(rng: np.random.Generator) -> Told:
+    """Some noun phrase: "my kettle of woven stores, and very lemon"."""
+    words = [any_word(rng) for _ in range(int(rng.integers(1, 4)))]
+    core = f"{pick(rng, ('a', 'my', 'the', 'an'))} {' '.join(words)}"
+    phrase = core
+    if rng.random() < 0.6:
+        phrase += f" {pick(rng, _JOINTS)} {' '.join(any_word(rng) for _ in range(int(rng.integers(1, 4))))}"
+    if rng.random() < 0.2:
+        phrase += f", {pick(rng, ('and', 'with', 'very', 'always'))} {any_word(rng)} {any_word(rng)}"
+    return Told(phrase, core)
+
+
+def written(name: str, phrase: str, rng: np.random.Generator, *, plain: bool = False) -> str:
+    """An info's first sentence; mostly, and where ``plain`` always, as the world words it."""
+    forms = (
+        f"<{name}> is {phrase}.", f"<{name}> is {phrase}.", f"This is <{name}>, {phrase}.", f"<{name}>: {phrase}.",
+        f"Meet <{name}>, {phrase}.", f"<{name}> is the name of {phrase}.", f"Here is <{name}>. It is {phrase}.",
+    )  # fmt: skip
+    others = (
+        f"This is {phrase}.", f"{phrase[0].upper()}{phrase[1:]}.", f"{phrase}", f"It is {phrase}.",
+        f"{name} is {phrase}.", f"{name.capitalize()} is {phrase}", f"The picture shows {phrase}.",
+    )  # fmt: skip
+    return pick(rng, forms if plain or rng.random() < 0.7 else others)
+
+
+def any_names(rng: np.random.Generator, count: int) -> list[str]:
+    """``count`` handles that differ in more than case; some share words, which makes them easy to confuse."""
+    names: list[str] = []
+    kin = rng.random() < 0.3
+    while len(names) < count:
+        name = alike(rng, names[-1]) if kin and names and rng.random() < 0.6 else any_name(rng)
+        if name.lower() not in {n.lower() for n in names} and handle(name) == f"<{name}>":
+            names.append(name)
+    return names
 
 
 def any_name(rng: np.random.Generator) -> str:
     """A handle: the world's names, their capitals, two words, or any characters at all."""
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.6:
         return sample_name(rng)
-    if kind < 0.62:
+    if kind < 0.68:
         return sample_name(rng).capitalize()
-    if kind < 0.72:
+    if kind < 0.76:
         return f"{pick(rng, ('my', 'the', 'Mr', 'our', any_word(rng)))} {any_word(rng)}"
-    if kind < 0.82:
+    if kind < 0.86:
         end = any_word(rng) if rng.random() < 0.5 else str(rng.integers(1000))
         return f"{any_word(rng)}{pick(rng, ('-', '_', '', '.'))}{end}"
     letters = pick(rng, _ALPHABETS)
-    return "".join(letters[int(i)] for i in rng.integers(len(letters), size=int(rng.integers(2, 10))))
+    return "".join(letters[int(i)] for i in rng.integers(len(letters), size=int(rng.integers(2, 7))))
 
 
-def any_word(rng: np.random.Generator) -> str:
-    """A common noun, or one that exists nowhere."""
-    if rng.random() < 0.5:
-        return pick(rng, _WORDS)
-    cuts = [pick(rng, _HEADS) + pick(rng, _VOWELS) for _ in range(int(rng.integers(1, 4)))]
-    return "".join(cuts) + pick(rng, _ENDS)
-
-
-def any_phrase(rng: np.random.Generator) -> str:
-    """A noun phrase of any words: "a striped kettle with two woven stores"."""
-    words = [any_word(rng) for _ in range(int(rng.integers(1, 4)))]
-    if rng.random() < 0.6:
-        words.insert(0, pick(rng, tuple(COLOURS)))
-    phrase = f"{pick(rng, ('a', 'a', 'an', 'my', 'the'))} {' '.join(words)}"
-    if rng.random() < 0.6:
-        joint = pick(rng, ("with", "of", "from", "and", "that has", "in", "with a", "made of", "for"))
-        phrase += f" {joint} {' '.join(any_word(rng) for _ in range(int(rng.integers(1, 5))))}"
-    if rng.random() < 0.2:
-        phrase += f", {pick(rng, ('and', 'with', 'very', 'always'))} {any_word(rng)} {any_word(rng)}"
-    return phrase
-
-
-def written(name: str, phrase: str, rng: np.random.Generator) -> str:
-    """An info's first sentence."""
-    forms = (
-        f"<{name}> is {phrase}.", f"<{name}> is {phrase}.", f"<{name}> is {phrase}.", f"This is <{name}>, {phrase}.",
-        f"<{name}>: {phrase}.", f"Meet <{name}>, {phrase}.", f"<{name}> is the name of {phrase}.",
-        f"Here is <{name}>. It is {phrase}.", f"This is {phrase}.", f"{phrase[0].upper()}{phrase[1:]}.", f"{phrase}",
-        f"It is {phrase}.", f"{name} is {phrase}.", f"{name.capitalize()} is {phrase}",
-    )  # fmt: skip
-    return forms[int(rng.integers(len(forms)))]
-
-
-def told(thing: Thing | None, rng: np.random.Generator) -> str:
-    """What an owner says about the thing; nothing the picture shows where it is None."""
-    return any_phrase(rng) if thing is None else describe(thing, rng)
+def alike(rng: np.random.Generator, name: str) -> str:
+    """Another handle that shares a word with ``name``."""
+    words = name.split("-")
+    if len(words) == 1:
+        return f"{name}-{any_word(rng)}" if rng.random() < 0.5 else f"{any_word(rng)}-{name}"
+    words[int(rng.integers(len(words)))] = any_word(rng)
+    return "-".join(words)
 
 
 def joined(items: list[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def joined_apart(items: list[str]) -> str:
+    """ "a" or "a, and b": descriptions that hold commas stay apart."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])}, and {items[-1]}"
 
 
 def names_in(text: str) -> list[str]:
@@ -189,9 +168,14 @@ def pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-_NAMED = re.compile(r"<([^<>\n]+)>")
-_HEADS = ("b", "st", "c", "d", "fl", "g", "h", "k", "l", "m", "n", "p", "qu", "r", "s", "th", "v", "w")
-_VOWELS = tuple("aeiou")
-_ENDS = ("", "n", "r", "t", "st", "ck", "ng", "l", "ss", "m", "ble", "ty")
-_ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "aeiouklmnrst", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcäöüéñøçxyz0189")
-_WORDS = tuple(OBJECT_WORDS.split())
+def with_article(noun: str) -> str:
+    """ "a mug", "an owl"."""
+    return f"{_article(noun)} {noun}"
+
+
+def _article(phrase: str) -> str:
+    return "an" if phrase[0] in "aeiou" else "a"
+
+
+def _any_colour(rng: np.random.Generator) -> str:
+    return pick(rng, tuple(COLOURS) if rng.random() < 0.8 else _MORE_COLOURS)

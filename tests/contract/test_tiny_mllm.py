@@ -16,11 +16,13 @@ from transformers import AutoProcessor, CLIPVisionConfig, CLIPVisionModel, Llava
 from rap_serve.domain.prompt import ConceptBlock, ImagePart, Part, TextPart, rap_parts
 from training.mllm import tower_features
 from training.mllm_album import Album, draw_album
-from training.mllm_data import sample_case
+from training.mllm_ask import sample_case
 from training.mllm_export import TOKENS_PER_PICTURE, read_embedder, tower_weights
-from training.mllm_pack import Packed, answer_loss, pack, prompt_text
+from training.mllm_hints import answer_loss
+from training.mllm_pack import Packed, pack, prompt_text
 from training.mllm_words import names_in
 from training.world.draw import draw_thing
+from training.world.scene import sample_scene
 from training.world.text import info_text
 from training.world.things import sample_thing
 
@@ -82,7 +84,7 @@ def test_branches_of_a_packed_case_do_not_see_each_other(
     """The loss of a tree is that of its conversations one by one, so training sees what serving sees."""
     config, _ = read_embedder(MODELS / "embedder")
     features = tower_features(model, album, config)
-    case = sample_case(album, np.random.default_rng(1), kind="several", dialogues=4)
+    case = sample_case(album, np.random.default_rng(1), kind="known", blocks=3, dialogues=4)
     tree = pack(case, processor.tokenizer, TOKENS_PER_PICTURE)
     parts = [_alone(tree, number) for number in range(1, 5)]
     with torch.inference_mode():
@@ -93,9 +95,8 @@ def test_branches_of_a_packed_case_do_not_see_each_other(
 
 def _alone(tree: Packed, number: int) -> Packed:
     mine = (tree.branch == 0) | (tree.branch == number)
-    return Packed(
-        tree.ids[mine], tree.positions[mine], np.minimum(tree.branch[mine], 1), tree.weights[mine], tree.pictures
-    )
+    branch = np.minimum(tree.branch[mine], 1)
+    return Packed(tree.ids[mine], tree.positions[mine], branch, tree.weights[mine], tree.pictures, tree.hints[:0])
 
 
 @pytest.fixture(scope="module")
@@ -130,22 +131,69 @@ def _drawing(thing: Any, rng: np.random.Generator) -> ImagePart:
     return ImagePart(cv2.imencode(".png", np.ascontiguousarray(picture, np.uint8))[1].tobytes(), "image/png")
 
 
+NAMES = ("bo", "oatly-milk", "Zuxi 7", "grandmas-teapot")
+
+
+def _asked(engine: Any, conversations: list[tuple[Part, ...]]) -> list[str]:
+    """What the engine answers to each prompt; every answer ends by itself."""
+    from vllm import SamplingParams
+
+    chats = [[{"role": "user", "content": [_content(p) for p in parts]}] for parts in conversations]
+    outputs = engine.chat(chats, SamplingParams(temperature=0, max_tokens=96), use_tqdm=False)
+    assert [o.outputs[0].finish_reason for o in outputs] == ["stop"] * len(conversations)
+    return [o.outputs[0].text for o in outputs]
+
+
 @pytest.mark.slow
 def test_vllm_answers_with_the_blocks_name(engine: Any) -> None:
     """A picture and one block: each answer has the name, and ends by itself."""
-    from vllm import SamplingParams
-
     rng = np.random.default_rng(3)
     conversations = []
-    names = ["bo", "oatly-milk", "Zuxi 7", "grandmas-teapot"]
-    for name in names:
+    for name in NAMES:
         thing = sample_thing(rng, split="test")
         block = ConceptBlock(name, info_text(thing, name, rng), _drawing(thing, rng))
-        parts = rap_parts(_drawing(thing, rng), [block], "What is in this picture?")
-        conversations.append([{"role": "user", "content": [_content(p) for p in parts]}])
-    outputs = engine.chat(conversations, SamplingParams(temperature=0, max_tokens=72), use_tqdm=False)
-    assert [o.outputs[0].finish_reason for o in outputs] == ["stop"] * len(names)
-    assert [names_in(o.outputs[0].text) for o in outputs] == [[name] for name in names]
+        conversations.append(rap_parts(_drawing(thing, rng), [block], "What is in this picture?"))
+    assert [names_in(text) for text in _asked(engine, conversations)] == [[name] for name in NAMES]
+
+
+@pytest.mark.slow
+def test_vllm_names_each_of_four_blocks_once(engine: Any) -> None:
+    """A picture of four things and a block of each."""
+    rng = np.random.default_rng(4)
+    things = [sample_thing(rng, split="test") for _ in NAMES]
+    blocks = [ConceptBlock(n, info_text(t, n, rng), _drawing(t, rng)) for n, t in zip(NAMES, things, strict=True)]
+    picture = np.ascontiguousarray(sample_scene(rng, things).image[..., ::-1])
+    shown = ImagePart(cv2.imencode(".png", picture)[1].tobytes(), "image/png")
+    [text] = _asked(engine, [rap_parts(shown, blocks, "Describe this picture.")])
+    assert names_in(text) == list(NAMES)
+
+
+@pytest.mark.slow
+def test_vllm_recognises_what_has_a_block_and_nothing_else(engine: Any) -> None:
+    """Yes where the name has a block, no where another has or none."""
+    rng = np.random.default_rng(5)
+    thing = sample_thing(rng, split="test")
+    block, picture = ConceptBlock("bo", info_text(thing, "bo", rng), _drawing(thing, rng)), _drawing(thing, rng)
+    asked = [
+        rap_parts(picture, [block], "Is <bo> in this photo?"),
+        rap_parts(picture, [block], "Is <oatly-milk> in this photo?"),
+        rap_parts(picture, [], "Is <bo> in this photo?"),
+    ]
+    assert [text.split(",")[0] for text in _asked(engine, asked)] == ["Yes", "No", "No"]
+
+
+@pytest.mark.slow
+def test_vllm_chooses_what_the_info_says(engine: Any) -> None:
+    """The letter of the right option, with and without a picture."""
+    rng = np.random.default_rng(6)
+    block = ConceptBlock(
+        "bo", "<bo> is a red mug with white dots. I bought it in Oslo.", _drawing(sample_thing(rng, split="test"), rng)
+    )
+    asked = [
+        rap_parts(block.avatar, [block], "What colour is <bo>? A. blue B. red C. green"),
+        rap_parts(None, [block], "Where is <bo> from? A. Oslo B. Paris Answer with the letter."),
+    ]
+    assert _asked(engine, asked) == ["B", "A"]
 
 
 @pytest.mark.slow
@@ -153,7 +201,7 @@ def test_vllm_reads_the_prompts_that_training_wrote(engine: Any, processor: Any,
     """The engine's prompt tokens are those of the training text, pictures in the same places."""
     from vllm import SamplingParams
 
-    case = sample_case(album, np.random.default_rng(2), kind="several", dialogues=1)
+    case = sample_case(album, np.random.default_rng(2), kind="known", blocks=2, dialogues=1)
     turns = case.turns(case.dialogues[0][:1])
     parts = [
         ImagePart(cv2.imencode(".png", album.pixels[int(p.data)])[1].tobytes()) if isinstance(p, ImagePart) else p
