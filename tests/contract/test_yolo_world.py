@@ -183,7 +183,7 @@ def test_most_things_are_found_and_called_by_their_category(served: YoloWorldDet
 
 
 def test_things_of_unknown_categories_are_found_and_called_by_their_group(served: YoloWorldDetector) -> None:
-    """A rabbit is an animal, to a detector that has seen dogs and cats and no rabbit: far above one in ten, by chance."""
+    """A rabbit is an animal, to a detector that has seen dogs and cats alone. Chance: one in ten."""
     right: list[bool] = []
     found: list[bool] = []
     for scene in scenes(36, HELD_OUT):
