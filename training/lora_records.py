@@ -137,7 +137,7 @@ def _opened(file: Path, name: str) -> Image.Image:
     try:
         with Image.open(file) as picture:
             return picture.convert("RGB")
-    except OSError as problem:
+    except (OSError, ImportError) as problem:  # ImportError: a decoder that ultralytics makes Pillow ask for
         raise ValueError(f"record {name}: {file} cannot be read: {problem}") from problem
 
 

@@ -39,7 +39,8 @@ def load_picture(path: Path) -> Pixels:
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError) as error:
+        # ImportError: ultralytics, where it is loaded, makes Pillow ask for a decoder that is not installed.
         raise UnreadableImage(str(error) or "no picture") from error
 
 
