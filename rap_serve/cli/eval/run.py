@@ -102,7 +102,7 @@ def generate(name: str, folder: Path, size: Size, *, seed: int) -> None:
     command += ["--n", str(size.n), "--library", str(size.library), "--seed", str(seed)]
     done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        reason = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
         raise CliError(f"The pictures could not be drawn, which needs the repository: {reason}. Or give a --pack.")
 
 
