@@ -109,12 +109,13 @@ def figures(shelves: Sequence[Shelf], share: float, calibration: Calibration, ra
     found: dict[str, list[bool]] = {}
     for picture, avatars in ((picture, shelf.avatars) for shelf in shelves for picture in shelf.pictures):
         similarities = Pair.of(picture, avatars, own=True).at(share).similarities
-        accepted = authorise(picture.regions, similarities, calibration=calibration, policy=policy)
+        seen = picture.regions, similarities, calibration.confidences(similarities)
+        accepted = authorise(*seen, calibration=calibration, policy=policy)
         given, shown = {a.concept for a in accepted}, set(picture.concepts)
         found.setdefault(f"authorised, {len(shown)} in the picture", []).extend(c in given for c in shown)
         found.setdefault(f"wrong name, {len(shown)} in the picture", []).append(bool(given - shown))
         for concept in range(LIBRARY):
-            named = authorise_named(picture.regions, similarities, [concept], taken=(), calibration=calibration)
+            named = authorise_named(*seen, [concept], taken=(), calibration=calibration)
             asked = "asked by name, there" if concept in shown else "asked by name, not there"
             found.setdefault(asked, []).append(bool(concept in given or named) == (concept in shown))
     return {name: round(float(np.mean(values)), 4) for name, values in sorted(found.items()) if values}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
@@ -15,7 +14,7 @@ from torch.utils.data import IterableDataset
 from ultralytics.nn.tasks import WorldModel
 
 from training.detector_optimiser import Optimiser
-from training.run import average_gradients
+from training.run import average_gradients, warm_cosine
 from training.world.things import CATEGORIES, COLOURS, GROUPS, KINDS, PATTERNS, Thing
 from training.world.views import view_batches
 
@@ -98,7 +97,7 @@ class BackboneTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         average_gradients(self._learning)
         torch.nn.utils.clip_grad_norm_(self._learning, 5.0)
-        self._optimiser.step(RATE * rate_at(number, self._steps))
+        self._optimiser.step(RATE * warm_cosine(number, self._steps, warm_up=100, last=0.1))
         right = scores[-1][:, : len(CATEGORIES)].argmax(1) == targets[:, 0]
         return {"loss": loss.detach(), "category": right.float().mean()}
 
@@ -141,11 +140,6 @@ class BackboneTrainer:
 def _head(width: int, outputs: int) -> torch.nn.Module:
     """Scores from a level's mean, brought to one scale first, without which the deeper levels learn late."""
     return torch.nn.Sequential(torch.nn.BatchNorm1d(width, affine=False), torch.nn.Linear(width, outputs))
-
-
-def rate_at(step: int, steps: int) -> float:
-    """The share of the peak rate: a short rise, then half a cosine down to a tenth."""
-    return min(1.0, (step + 1) / 100) * (0.1 + 0.45 * (1 + math.cos(math.pi * step / steps)))
 
 
 def _cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

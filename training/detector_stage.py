@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from training.detector_batches import WORDS_PER_PICTURE, Batch
 from training.detector_loss import DetectionLoss
 from training.detector_optimiser import Optimiser
 from training.detector_words import Lexicon, vectors
-from training.run import average_gradients
+from training.run import average_gradients, warm_cosine
 
 ARCHITECTURE = "yolov8n-worldv2.yaml"
 
@@ -46,9 +45,7 @@ class Stage:
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step: a short rise, then half a cosine down to ``last``."""
-        rise = min(1.0, (step + 1) / 100)
-        fall = 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        return self.rate * rise * (self.last + (1 - self.last) * fall)
+        return self.rate * warm_cosine(step, self.steps, warm_up=100, last=self.last)
 
     def naming_at(self, step: int) -> float:
         """What naming counts for at a step."""

@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from training.run import Config, Run, add_place, average_gradients, launch, place_of, write_curve
+from training.run import Config, Run, add_place, average_gradients, launch, place_of, warm_cosine, write_curve
 from training.world.prompts import OBJECT_WORDS, prompts
 from training.world.text import describe
 from training.world.things import CATEGORIES, COLOURS, EMBLEMS, PATTERNS, WORN, Thing, sample_thing
@@ -42,6 +42,7 @@ STEPS, CHAPTER = 3000, 250
 THINGS, FAMILIES = 96, 80
 PEAK_RATE, MUON_RATE = 1.2e-3, 0.02
 FULL_PATCHES_FROM = 0.85
+WARM_UP = 60
 MEAN = (0.5, 0.5, 0.5)
 DEVIATION = (0.25, 0.25, 0.25)
 COLOUR_WEIGHT_AT_FIRST = 0.3
@@ -198,12 +199,6 @@ def fitting_prompts(texts: list[str], keys: list[str]) -> torch.Tensor:
     return torch.tensor(equal)
 
 
-def rate_at(step: int, steps: int) -> float:
-    """The share of the peak learning rate: a short rise, then a cosine down."""
-    rise = min(1.0, (step + 1) / 60)
-    return rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-
-
 class Trainer:
     """The model, its heads and its optimisers; one call of ``step`` is one update."""
 
@@ -243,7 +238,7 @@ class Trainer:
     def step(self, number: int, batch: Batch) -> dict[str, float]:
         """One update; the losses, and how many first views find their second."""
         for optimiser, peak in zip(self.optimisers, (MUON_RATE, PEAK_RATE), strict=True):
-            optimiser.param_groups[0]["lr"] = peak * rate_at(number, self.steps)
+            optimiser.param_groups[0]["lr"] = peak * warm_cosine(number, self.steps, warm_up=WARM_UP, last=0.02)
             optimiser.zero_grad(set_to_none=True)
         self.model.visual.patch_dropout.prob = 0.5 if number < FULL_PATCHES_FROM * self.steps else 0.0
         first, second, losses = self._losses(number, batch)

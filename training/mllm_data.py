@@ -86,11 +86,11 @@ def sample_scenery(
 ) -> Case:
     """A case of ``kind`` that nobody has asked about yet, with ``blocks`` blocks where that is given.
 
-    ``plain``: infos are what the world writes and one fact, as evaluation has them.
+    ``plain``: names and infos are what the world writes, and one fact, as evaluation has them.
     """
     count = blocks or 1 + int(rng.choice(MOST_BLOCKS, p=BLOCK_SHARES))
     shown, present, absent = _parts(album, rng, kind, count)
-    names = words.any_names(rng, len(present) + len(absent))
+    names = words.any_names(rng, len(present) + len(absent), plain=plain)
     notes = [note(album, rng, thing, name, plain) for thing, name in zip((*present, *absent), names, strict=True)]
     order = [int(i) for i in rng.permutation(len(notes))]
     there = tuple(place for place, i in enumerate(order) if i < len(present))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,17 +9,12 @@ import torch
 
 from training.mllm_hints import ATTENTION, Hints, Llava, answer_loss
 from training.mllm_pack import Packed
-from training.run import average_gradients
+from training.run import average_gradients, warm_cosine
 
 RATE, MUON_RATE = 2.0e-3, 0.012
 WARM_UP = 30
 HINT_WEIGHT, HINTS_UNTIL = 0.3, 0.7
 """The hints' part of the loss, and the share of the steps at which it has faded."""
-
-
-def rate_share(step: int, steps: int) -> float:
-    """The share of the peak learning rate: a short rise, then a cosine down."""
-    return min(1.0, (step + 1) / WARM_UP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 class Learning:
@@ -43,7 +37,7 @@ class Learning:
     def step(self, batch: Sequence[Packed], features: torch.Tensor | None) -> dict[str, float]:
         """One update; the loss of the answers and, while there are hints, theirs."""
         for optimiser, peak in zip(self._optimisers, self._peaks, strict=True):
-            optimiser.param_groups[0]["lr"] = peak * rate_share(self.done, self.steps)
+            optimiser.param_groups[0]["lr"] = peak * warm_cosine(self.done, self.steps, warm_up=WARM_UP, last=0.02)
         weight = self.hinted * HINT_WEIGHT * max(0.0, 1 - self.done / (HINTS_UNTIL * self.steps))
         hints = Hints.of(batch) if weight else None
         with torch.autocast(self.model.device.type, dtype=torch.bfloat16):

@@ -10,7 +10,7 @@ import numpy as np
 
 from training.mllm_words import Told, pick, with_article
 from training.world.facts import FIRST_NAMES, PLACES, ROOMS, Fact, any_word, sample_fact
-from training.world.things import ALL_CATEGORIES, COLOURS, EMBLEMS, KINDS, PATTERNS, WORN
+from training.world.things import CATEGORIES, COLOURS, EMBLEMS, KINDS, PATTERNS, WORN
 
 KIND = (
     "What kind of thing is {}?", "What category is {}?", "What sort of thing is {}?", "What type of object is {}?",
@@ -138,7 +138,7 @@ def _known_values() -> dict[str, tuple[str, ...]]:
 
 
 def _other_noun(rng: np.random.Generator) -> str:
-    return pick(rng, ALL_CATEGORIES) if rng.random() < 0.6 else any_word(rng)
+    return pick(rng, CATEGORIES) if rng.random() < 0.6 else any_word(rng)
 
 
 def _other_colour(rng: np.random.Generator) -> str:
@@ -146,7 +146,7 @@ def _other_colour(rng: np.random.Generator) -> str:
 
 
 def _other_form(rng: np.random.Generator) -> str:
-    return pick(rng, KINDS[pick(rng, ALL_CATEGORIES)].forms)
+    return pick(rng, KINDS[pick(rng, CATEGORIES)].forms)
 
 
 def _other_finish(rng: np.random.Generator) -> str:
@@ -161,7 +161,7 @@ def _other_pattern(rng: np.random.Generator) -> str:
 
 
 def _other_part(rng: np.random.Generator) -> str:
-    return pick(rng, KINDS[pick(rng, ALL_CATEGORIES)].parts) if rng.random() < 0.8 else f"a {any_word(rng)}"
+    return pick(rng, KINDS[pick(rng, CATEGORIES)].parts) if rng.random() < 0.8 else f"a {any_word(rng)}"
 
 
 def _other_worn(rng: np.random.Generator) -> str:

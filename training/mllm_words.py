@@ -112,12 +112,18 @@ def written(name: str, phrase: str, rng: np.random.Generator, *, plain: bool = F
     return pick(rng, forms if plain or rng.random() < 0.7 else others)
 
 
-def any_names(rng: np.random.Generator, count: int) -> list[str]:
-    """``count`` handles that differ in more than case; some share words, which makes them easy to confuse."""
+def any_names(rng: np.random.Generator, count: int, *, plain: bool = False) -> list[str]:
+    """``count`` handles that differ in more than case; some share words, which makes them easy to confuse.
+
+    ``plain``: as the world names things, and no others.
+    """
     names: list[str] = []
     kin = rng.random() < 0.3
     while len(names) < count:
-        name = alike(rng, names[-1]) if kin and names and rng.random() < 0.6 else any_name(rng)
+        if plain:
+            name = sample_name(rng)
+        else:
+            name = alike(rng, names[-1]) if kin and names and rng.random() < 0.6 else any_name(rng)
         if name.lower() not in {n.lower() for n in names} and handle(name) == f"<{name}>":
             names.append(name)
     return names

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -155,6 +156,12 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         if parameter.grad is not None:
             distributed.all_reduce(parameter.grad)
             parameter.grad /= distributed.get_world_size()
+
+
+def warm_cosine(step: int, steps: int, *, warm_up: int, last: float) -> float:
+    """The share of the peak rate at a step: a straight rise over ``warm_up`` steps, times half a cosine to ``last``."""
+    rise = min(1.0, (step + 1) / warm_up)
+    return rise * (last + (1 - last) * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def write_curve(curve: Curve, names: Sequence[str], file: Path, *, title: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rap_serve.cli.client import Box
+from rap_serve.cli.eval.bootstrap import share_of
 from rap_serve.cli.wire import CandidateJson, RegionJson, RetrievalJson
 from rap_serve.domain.concept import Concept, Owner, fold_name
 from rap_serve.domain.mention import mentioned
@@ -16,11 +17,7 @@ from rap_serve.domain.region import WHOLE_PICTURE, intersection_over_union
 SAME_PLACE_IOU = 0.5
 TOP = (1, 3, 5)
 PERCENTILES = (50, 90, 99)
-RESAMPLES = 2_000
 _HANDLE = re.compile(r"<(\w[\w .-]*)>")
-CONFIDENCE_PERCENT = 95.0
-Z_TWO_SIDED = 1.959964
-"""Normal quantile of the 95 % interval; Wilson (1927) reaches z^2 / (n + z^2) from 0 or from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +111,9 @@ def rates(outcomes: Sequence[Outcome]) -> dict[str, Rate]:
 
 def rate(counts: Sequence[tuple[int, int]], *, seed: int = 0) -> Rate:
     """Hits over cases, both summed over pictures; the bootstrap resamples whole pictures."""
-    hits, cases = np.array(counts, np.int64).reshape(-1, 2).T
-    total = int(cases.sum())
-    if total == 0:
-        return Rate(float("nan"), 0, 0, float("nan"), float("nan"))
-    chosen = np.random.default_rng(seed).integers(0, len(hits), (RESAMPLES, len(hits)))
-    resampled = hits[chosen].sum(axis=1) / np.maximum(1, cases[chosen].sum(axis=1))
-    tail = (100.0 - CONFIDENCE_PERCENT) / 2
-    low, high = (float(v) for v in np.percentile(resampled, [tail, 100.0 - tail]))
-    value = int(hits.sum()) / total
-    if value in (0.0, 1.0):
-        reach = Z_TWO_SIDED**2 / (np.count_nonzero(cases) + Z_TWO_SIDED**2)
-        low, high = (0.0, reach) if value == 0.0 else (1.0 - reach, 1.0)
-    return Rate(value, int(hits.sum()), total, low, high)
+    known = [count for count in counts if count[1]]
+    found = share_of(known, seed=seed)
+    return Rate(found.value, sum(hits for hits, _ in known), found.n, found.low, found.high)
 
 
 def latency(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:

@@ -144,19 +144,20 @@ def rivals(similarities: Matrix) -> Matrix:
 def authorise(
     regions: Sequence[Region],
     similarities: Matrix,
+    confidences: Matrix,
     *,
     calibration: Calibration,
     policy: AuthorisationPolicy,
 ) -> list[Acceptance]:
     """The pairs of region and concept that may enter a prompt, most alike first.
 
-    ``similarities``: float32, (regions, concepts). Each region speaks for its most similar concept alone. The pair is
-    accepted when strangers rarely look so much alike, the concept has no better region, and no box of the same thing
-    has gone to a better pair. As many are accepted as are there, up to the policy's number.
+    ``similarities`` and the ``confidences`` that follow from them: float32, (regions, concepts). Each region speaks
+    for its most similar concept alone. The pair is accepted when strangers rarely look so much alike, the concept has
+    no better region, and no box of the same thing has gone to a better pair. As many are accepted as are there, up to
+    the policy's number.
     """
     if similarities.size == 0:
         return []
-    confidences = calibration.confidences(similarities)
     first, further = _thresholds(calibration, policy, concepts=similarities.shape[1])
     accepted: list[Acceptance] = []
     for pair in _claims(regions, similarities, confidences):
@@ -171,6 +172,7 @@ def authorise(
 def authorise_named(
     regions: Sequence[Region],
     similarities: Matrix,
+    confidences: Matrix,
     named: Sequence[int],
     *,
     taken: Sequence[Acceptance],
@@ -184,7 +186,6 @@ def authorise_named(
     """
     if similarities.size == 0:
         return []
-    confidences = calibration.confidences(similarities)
     free = [r for r in _eligible(regions) if r not in {a.region for a in taken}]
     accepted: list[Acceptance] = []
     for concept in named:

@@ -169,14 +169,14 @@ class Retrieve:
         """What the picture supports; those asked for by name come first, since the answer is about them."""
         if query.concepts is not None and not policy.required:
             return self._unseen(compared.library, query, policy)
-        regions, similarities, calibration = compared.regions, compared.similarities, self._calibration
-        accepted = authorise(regions, similarities, calibration=calibration, policy=policy)
+        seen = compared.regions, compared.similarities, compared.confidences
+        accepted = authorise(*seen, calibration=self._calibration, policy=policy)
         shown = [compared.evidence(a, "region") for a in accepted]
         named = mentioned(query.text, compared.library.concepts)
         rest = [i for i in named if i not in {a.concept for a in accepted}]
         if not query.about_picture or not policy.required:
             return [*_taken_as_given(compared.library, rest, "mention"), *shown]
-        supported = authorise_named(regions, similarities, rest, taken=accepted, calibration=calibration)
+        supported = authorise_named(*seen, rest, taken=accepted, calibration=self._calibration)
         return [*(compared.evidence(a, "mention") for a in supported), *shown]
 
     def _unseen(self, library: Library, query: Query, policy: AuthorisationPolicy) -> list[Evidence]:

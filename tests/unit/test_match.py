@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rap_serve.domain.match import AuthorisationPolicy, Calibration, authorise, authorise_named, rivals
+from rap_serve.domain.match import AuthorisationPolicy, Calibration, Matrix, authorise, authorise_named, rivals
 from rap_serve.domain.region import WHOLE_PICTURE, Region
 
 CALIBRATION = Calibration(
@@ -27,20 +27,27 @@ def box(left: float, label: str = "mug") -> Region:
     return Region((left, 0, left + 10, 10), label, 0.9)
 
 
+def sure(matrix: Matrix) -> Matrix:
+    """The confidences that follow from similarities."""
+    return CALIBRATION.confidences(matrix)
+
+
 def pairs(
     regions: list[Region], rows: list[list[float]], policy: AuthorisationPolicy = POLICY
 ) -> list[tuple[int, int]]:
     """What is accepted, as (region, concept)."""
     matrix = np.array(rows, np.float32)
-    return [(a.region, a.concept) for a in authorise(regions, matrix, calibration=CALIBRATION, policy=policy)]
+    return [
+        (a.region, a.concept) for a in authorise(regions, matrix, sure(matrix), calibration=CALIBRATION, policy=policy)
+    ]
 
 
 def named(regions: list[Region], rows: list[list[float]], asked: list[int]) -> list[tuple[int, int]]:
     """What is supported of those ``asked`` for, beyond what is accepted anyway."""
     matrix = np.array(rows, np.float32)
-    taken = authorise(regions, matrix, calibration=CALIBRATION, policy=POLICY)
+    taken = authorise(regions, matrix, sure(matrix), calibration=CALIBRATION, policy=POLICY)
     rest = [i for i in asked if i not in {a.concept for a in taken}]
-    supported = authorise_named(regions, matrix, rest, taken=taken, calibration=CALIBRATION)
+    supported = authorise_named(regions, matrix, sure(matrix), rest, taken=taken, calibration=CALIBRATION)
     return [(a.region, a.concept) for a in supported]
 
 
@@ -133,15 +140,17 @@ def test_one_region_supports_one_name() -> None:
     """Whoever is asked for first has it."""
     calibration = replace(CALIBRATION, named_confidence=0.01)
     regions, matrix = [box(0)], np.array([[0.52, 0.51]], np.float32)
-    supported = authorise_named(regions, matrix, [1, 0], taken=(), calibration=calibration)
+    supported = authorise_named(
+        regions, matrix, calibration.confidences(matrix), [1, 0], taken=(), calibration=calibration
+    )
     assert [(a.region, a.concept) for a in supported] == [(0, 1)]
 
 
 def test_an_empty_library_accepts_nothing() -> None:
     """No concepts, no columns."""
     nothing = np.zeros((1, 0), np.float32)
-    assert authorise([box(0)], nothing, calibration=CALIBRATION, policy=POLICY) == []
-    assert authorise_named([box(0)], nothing, [], taken=(), calibration=CALIBRATION) == []
+    assert authorise([box(0)], nothing, nothing, calibration=CALIBRATION, policy=POLICY) == []
+    assert authorise_named([box(0)], nothing, nothing, [], taken=(), calibration=CALIBRATION) == []
     assert CALIBRATION.confidences(nothing).shape == (1, 0)
 
 

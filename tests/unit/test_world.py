@@ -100,10 +100,12 @@ TRAINS = sorted({path.stem for path in Path(training.__file__).parent.glob("*.py
 
 @pytest.mark.parametrize("module", TRAINS)
 def test_no_module_that_trains_or_tunes_names_the_test_split(module: str) -> None:
-    """The word is in no expression of its source."""
+    """The word is in no expression of its source, nor are the categories that are held out."""
     tree = ast.parse((Path(training.__file__).parent / f"{module}.py").read_text())
     words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert "test" not in words
+    named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert not named & {"ALL_CATEGORIES", "HELD_OUT"}
 
 
 def test_a_twin_differs_in_the_one_attribute_it_names() -> None:

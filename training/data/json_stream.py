@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from rap_serve.cli.json_place import position_of
 from training.data.problems import Problem
 
 WINDOW_CHARACTERS = 1 << 20
@@ -42,7 +43,7 @@ class Located:
 
     def line_of(self, *path: str | int) -> int:
         """The line of what ``path`` leads to inside the value, or of the last step of it that is there."""
-        return self.line + self.text.count("\n", 0, _position(self.text, path))
+        return self.line + self.text.count("\n", 0, position_of(self.text, path))
 
     def place_of(self, *path: str | int) -> str:
         """How problems call that part: ``annotations[3].bbox``."""
@@ -170,38 +171,3 @@ class _Window:
     def _advance(self, end: int) -> None:
         self._line += self._text.count("\n", self._at, end)
         self._at = end
-
-
-def _position(text: str, path: tuple[str | int, ...]) -> int:
-    """Where in the text of a value its part at ``path`` begins."""
-    at = 0
-    for step in path:
-        inner = _child(text, at, step)
-        if inner is None:
-            break
-        at = inner
-    return at
-
-
-def _child(text: str, at: int, step: str | int) -> int | None:
-    """Where the member or element ``step`` of the value at ``at`` begins; None where there is none."""
-    if text[at] not in "{[":
-        return None
-    named, at, place = text[at] == "{", _after_blanks(text, at + 1), 0
-    while text[at] not in "}]":
-        label: Any = place
-        if named:
-            label, at = _DECODER.raw_decode(text, at)
-            at = _after_blanks(text, _after_blanks(text, at) + 1)  # the colon
-        if label == step:
-            return at
-        _, at = _DECODER.raw_decode(text, at)
-        at = _after_blanks(text, at)
-        at = _after_blanks(text, at + 1) if text[at] == "," else at
-        place += 1
-    return None
-
-
-def _after_blanks(text: str, at: int) -> int:
-    match = _BLANK.match(text, at)
-    return match.end() if match else at

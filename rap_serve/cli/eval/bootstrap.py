@@ -7,8 +7,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rap_serve.cli.scoring import CONFIDENCE_PERCENT, RESAMPLES, Z_TWO_SIDED
-
 Sums: TypeAlias = NDArray[np.float64]
 Formula: TypeAlias = Callable[[Sums], Sums]
 """From sums over pictures, (..., columns), to the value, (...)."""
@@ -37,6 +35,11 @@ class Figure:
         value, low, high = (float("nan") if raw[k] is None else float(raw[k]) for k in ("value", "low", "high"))
         return cls(value, low, high, int(raw["n"]), int(raw["units"]))
 
+
+RESAMPLES = 2_000
+CONFIDENCE_PERCENT = 95.0
+Z_TWO_SIDED = 1.959964
+"""Normal quantile of the 95 % interval."""
 
 NO_SPREAD = 1e-9
 NOTHING = Figure(float("nan"), float("nan"), float("nan"), 0, 0)

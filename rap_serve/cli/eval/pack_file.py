@@ -19,7 +19,8 @@ from rap_serve.cli.eval.pack import (
     Question,
     Shown,
 )
-from rap_serve.cli.eval.problems import Place, Policy, Problems, box_in, read_object
+from rap_serve.cli.eval.problems import Policy, Problems, box_in, read_object
+from rap_serve.cli.json_place import Place
 from rap_serve.domain.concept import checked_name, fold_name
 
 

@@ -1,8 +1,6 @@
 """Bad data: said with file and line, then skipped or refused."""
 
-import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,12 +9,11 @@ from PIL import Image, UnidentifiedImageError
 
 from rap_serve.cli.client import Box, CliError
 from rap_serve.cli.database import read_json
+from rap_serve.cli.json_place import Place, position_of
 from rap_serve.domain.errors import RapError
 from rap_serve.domain.region import checked_box
 
 Policy: TypeAlias = Literal["skip", "refuse"]
-Place: TypeAlias = Sequence[str | int]
-_SPACE = re.compile(r"[\s,:]*")
 
 
 class Problems:
@@ -50,13 +47,7 @@ class Problems:
 
 def line_of(text: str, place: Place) -> int:
     """The line, from 1, on which the value at ``place`` of a JSON text begins; its parent's where it is absent."""
-    position = _skip(text, 0)
-    for step in place:
-        found = _child(text, position, step)
-        if found is None:
-            break
-        position = found
-    return text.count("\n", 0, position) + 1
+    return text.count("\n", 0, position_of(text, place)) + 1
 
 
 def readable_size(image: Path) -> tuple[int, int]:
@@ -84,24 +75,3 @@ def read_object(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CliError(f"{file} holds no JSON object.")
     return content
-
-
-def _child(text: str, position: int, step: str | int) -> int | None:
-    """Where the member of the object or array at ``position`` begins."""
-    decoder = json.JSONDecoder()
-    opening, position, index = text[position], _skip(text, position + 1), 0
-    while opening in "{[" and text[position] not in "}]":
-        key: str | int = index
-        if opening == "{":
-            key, position = decoder.raw_decode(text, position)
-            position = _skip(text, position)
-        if key == step:
-            return position
-        _, position = decoder.raw_decode(text, position)
-        position, index = _skip(text, position), index + 1
-    return None
-
-
-def _skip(text: str, position: int) -> int:
-    found = _SPACE.match(text, position)
-    return found.end() if found else position

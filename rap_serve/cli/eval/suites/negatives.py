@@ -17,12 +17,15 @@ from rap_serve.domain.region import WHOLE_PICTURE
 
 RECALLS = tuple(r / 100 for r in (50, 60, 70, 75, 80, 85, 90, 92.5, 95, 97.5, 99, 100))
 WANTED_RECALL = 0.95
+MISSED = -2.0
+"""Below any cosine: a concept that leads no region."""
+
 OPERATING = "operating point"
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One picture's claims before any threshold: per concept the best confidence with which it leads a region."""
+    """One picture's claims before any threshold: per concept the best similarity with which it leads a region."""
 
     names: frozenset[str]
     claims: dict[str, float]
@@ -53,22 +56,25 @@ def run(bench: Bench, pack: Pack, size: Size) -> Measured:
 
 
 def claims_of(found: RetrievalJson, *, given: bool) -> dict[str, float]:
-    """Per concept the highest confidence with which it leads a region; the whole picture counts where it is alone."""
+    """Per concept the highest similarity with which it leads a region; the whole picture counts where it is alone.
+
+    Similarity is what the service tells strangers by; confidence tells the owner's own concepts apart.
+    """
     regions = [r for r in found["regions"] if given or r["label"] != WHOLE_PICTURE] or found["regions"]
     best: dict[str, float] = {}
     for region in regions:
         if region["candidates"]:
             first = region["candidates"][0]
             name = fold_name(first["name"])
-            best[name] = max(best.get(name, 0.0), first["confidence"])
+            best[name] = max(best.get(name, -1.0), first["similarity"])
     return best
 
 
 def threshold_for(scored: Sequence[Scored], recall: float) -> float | None:
-    """The highest confidence that still accepts this share of the concepts that are there; None out of reach."""
-    right = sorted((s.claims.get(name, -1.0) for s in scored for name in s.names), reverse=True)
+    """The highest similarity that still accepts this share of the concepts that are there; None out of reach."""
+    right = sorted((s.claims.get(name, MISSED) for s in scored for name in s.names), reverse=True)
     needed = int(np.ceil(recall * len(right) - 1e-9))
-    if not right or right[needed - 1] < 0:
+    if not right or right[needed - 1] == MISSED:
         return None
     return right[needed - 1]
 
