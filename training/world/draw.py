@@ -6,13 +6,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.world.beasts import BEASTS
 from training.world.canvas import Canvas, Pixels, body_texture, noise_patch
 from training.world.creatures import CREATURES
+from training.world.curios import CURIOS
+from training.world.furniture import FURNITURE
 from training.world.objects import OBJECTS
 from training.world.things import COLOURS, Thing
+from training.world.vehicles import VEHICLES
 from training.world.vessels import VESSELS
 
-PARTS = {**VESSELS, **OBJECTS, **CREATURES}
+PARTS = {**VESSELS, **OBJECTS, **CREATURES, **VEHICLES, **FURNITURE, **BEASTS, **CURIOS}
 CANVAS_SIDE = 224
 GRAIN = {
     "matte": ("cloud", 6.0),

@@ -11,31 +11,6 @@ from training.world.things import COLOURS, Rgb, Thing, identity_seed
 LEAF: tuple[Rgb, ...] = ((40, 120, 50), (88, 150, 60), (30, 92, 60), (130, 160, 70))
 
 
-def car(c: Canvas, t: Thing, body: Pixels) -> None:
-    _, accent, detail = colours(t)
-    roof, cabin = ((0.36, 0.26), (0.22, 0.3), (0.33, 0.34), (0.28, 0.2))[t.form]
-    half = 0.36 if t.form == 3 else 0.46
-    back = 0.5 if t.part == 3 else 0.5 + cabin
-    c.polygon(
-        [(0.5 - cabin, 0.54), (0.58 - cabin, roof), (back - 0.05, roof), (back + 0.06, 0.54)],
-        accent if t.mark % 2 else body,
-    )
-    c.polygon([(0.54 - cabin, 0.52), (0.6 - cabin, roof + 0.05), (0.49, roof + 0.05), (0.49, 0.52)], GLASS)
-    if t.part != 3:
-        c.polygon([(0.53, 0.52), (0.53, roof + 0.05), (back - 0.07, roof + 0.05), (back, 0.52)], GLASS)
-    c.box(0.5 - half, 0.5, 0.5 + half, 0.72, body, corner=0.04)
-    if t.part == 1:
-        c.box(0.56 - cabin, roof - 0.07, back - 0.04, roof - 0.02, DARK)
-    if t.part == 2:
-        c.polygon([(0.5 + half - 0.06, 0.5), (0.5 + half + 0.02, 0.36), (0.5 + half + 0.03, 0.5)], detail)
-    r = 0.14 if t.part == 0 else 0.1
-    for x in (0.5 - half * 0.6, 0.5 + half * 0.6):
-        c.ellipse(x, 0.73, r, r, DARK)
-        c.ellipse(x, 0.73, r * 0.5, r * 0.5, METAL if t.mark % 4 < 2 else detail)
-    c.ellipse(0.53 - half, 0.58, 0.035, 0.04, COLOURS["yellow"])
-    emblem(c, t, 0.5, 0.61, 0.075)
-
-
 def house(c: Canvas, t: Thing, body: Pixels) -> None:
     _, accent, detail = colours(t)
     w, top = ((0.24, 0.36), (0.42, 0.46), (0.18, 0.3), (0.38, 0.56))[t.form]
@@ -147,29 +122,6 @@ def boot(c: Canvas, t: Thing, body: Pixels) -> None:
     emblem(c, t, 0.6, max(top + 0.2, 0.62), 0.07)
 
 
-def chair(c: Canvas, t: Thing, body: Pixels) -> None:
-    _, accent, detail = colours(t)
-    w, back = ((0.22, 0.04), (0.26, 0.26), (0.34, 0.14), (0.17, 0.1))[t.form]
-    for x in (0.5 - w, 0.5 + w - 0.05):
-        c.box(x + 0.03, 0.6, x + 0.06, 0.88, mixed(accent, DARK))
-        c.box(x, 0.6, x + 0.05, 0.97, accent)
-    if t.part == 0:
-        for x in np.linspace(0.5 - w, 0.46 + w, 5):
-            c.box(x, back, x + 0.045, 0.6, accent)
-        c.box(0.5 - w, back, 0.5 + w, back + 0.09, body)
-    elif t.part == 2:
-        c.ellipse(0.5, back + 0.22, w, 0.22, body)
-        c.box(0.45, back + 0.4, 0.55, 0.6, accent)
-    else:
-        c.box(0.5 - w, back, 0.5 + w, 0.58, body, corner=0.04)
-    c.polygon([(0.5 - w, 0.54), (0.5 + w, 0.54), (0.56 + w, 0.68), (0.44 - w, 0.68)], body)
-    if t.part == 3:
-        for side in (-1, 1):
-            c.box(0.5 + side * (w + 0.03) - 0.04, 0.38, 0.5 + side * (w + 0.03) + 0.04, 0.46, detail)
-            c.box(0.5 + side * (w + 0.03) - 0.02, 0.44, 0.5 + side * (w + 0.03) + 0.02, 0.62, accent)
-    emblem(c, t, 0.5, back + 0.18, w * 0.4)
-
-
 def clock(c: Canvas, t: Thing, body: Pixels) -> None:
     base, accent, detail = colours(t)
     rx, ry = ((0.36, 0.36), (0.34, 0.34), (0.4, 0.3), (0.28, 0.4))[t.form]
@@ -220,67 +172,11 @@ def lamp(c: Canvas, t: Thing, body: Pixels) -> None:
     emblem(c, t, x, 0.29, w * 0.4)
 
 
-def bus(c: Canvas, t: Thing, body: Pixels) -> None:
-    _, accent, detail = colours(t)
-    half, roof = ((0.47, 0.34), (0.34, 0.3), (0.44, 0.18), (0.46, 0.44))[t.form]
-    if t.part == 1:
-        c.box(0.6 - half, roof - 0.07, 0.4 + half, roof, DARK)
-    c.box(0.5 - half, roof, 0.5 + half, 0.78, body, corner=0.05)
-    c.box(0.5 - half, roof, 0.5 + half, roof + 0.05, accent, corner=0.02)
-    count = 3 + t.mark % 4
-    dx = 2 * (half - 0.06) / count
-    rows = (roof + 0.1,) if t.form != 2 else (roof + 0.08, roof + 0.3)
-    for y in rows:
-        for i in range(count):
-            x = 0.56 - half + dx * i
-            c.box(x + dx * 0.1, y, x + dx * 0.9, y + 0.14, GLASS)
-    doors = (0.56 - half, 0.45) if t.part == 0 else (0.56 - half,)
-    for x in doors:
-        c.box(x, roof + 0.1, x + 0.1, 0.76, mixed(detail, GLASS))
-    if t.part == 3:
-        c.box(0.42 + half, 0.56, 0.52 + half, 0.78, DARK)
-    r = 0.13 if t.part == 2 else 0.09
-    for x in (0.5 - half * 0.55, 0.5 + half * 0.55):
-        c.ellipse(x, 0.8, r, r, DARK)
-        c.ellipse(x, 0.8, r * 0.5, r * 0.5, METAL if t.mark % 8 < 4 else detail)
-    c.ellipse(0.53 - half, 0.7, 0.03, 0.03, COLOURS["yellow"])
-    emblem(c, t, 0.56, 0.66, 0.08)
-
-
-def bench(c: Canvas, t: Thing, body: Pixels) -> None:
-    _, accent, detail = colours(t)
-    half, seat = ((0.47, 0.58), (0.33, 0.58), (0.44, 0.7), (0.42, 0.5))[t.form]
-    back = seat - 0.32
-    for x in (0.5 - half + 0.04, 0.46 + half - 0.04):
-        c.box(x, seat, x + 0.05, 0.95, accent)
-    if t.part == 0:
-        for y in (back, back + 0.11, back + 0.22):
-            c.box(0.5 - half, y, 0.5 + half, y + 0.06, body)
-    elif t.part != 3:
-        c.box(0.5 - half, back, 0.5 + half, seat - 0.04, body, corner=0.03)
-    if t.part != 3:
-        for x in (0.5 - half, 0.46 + half):
-            c.box(x, back - 0.03, x + 0.04, seat, accent)
-    c.box(0.48 - half, seat, 0.52 + half, seat + 0.1, body)
-    if t.part == 2:
-        for x in (0.46 - half, 0.46 + half):
-            c.box(x, seat - 0.16, x + 0.09, seat - 0.11, detail)
-            c.box(x + 0.02, seat - 0.12, x + 0.06, seat, detail)
-    cushions = t.mark % 3
-    for i in range(cushions):
-        c.box(0.5 - half + 0.08 + i * 0.3, seat - 0.06, 0.5 - half + 0.3 + i * 0.3, seat, detail, corner=0.02)
-    emblem(c, t, 0.5, seat - 0.18 if t.part in (1, 2) else seat + 0.05, 0.08 if t.part in (1, 2) else 0.045)
-
-
 OBJECTS: dict[str, Shape] = {
-    "bus": bus,
-    "bench": bench,
-    "car": car,
     "house": house,
     "plant": plant,
     "backpack": backpack,
     "boot": boot,
-    "chair": chair,
     "clock": clock,
     "lamp": lamp,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.world.canvas import Canvas, Pixels
-from training.world.marks import DARK, METAL, Shape, colours, emblem, label, mixed
+from training.world.marks import DARK, GLASS, METAL, Shape, colours, emblem, label, mixed
 from training.world.things import COLOURS, Rgb, Thing
 
 
@@ -233,6 +233,84 @@ def jug(c: Canvas, t: Thing, body: Pixels) -> None:
     emblem(c, t, 0.5, 0.66, w * 0.5)
 
 
+def bucket(c: Canvas, t: Thing, body: Pixels) -> None:
+    base, accent, detail = colours(t)
+    w, h, foot = ((0.24, 0.36, 0.2), (0.32, 0.2, 0.28), (0.4, 0.26, 0.33), (0.34, 0.32, 0.17))[t.form]
+    top, low = 0.6 - h, 0.57 + h
+    lip = w * 0.2
+    if t.part == 0:
+        c.loop(0.5, top + 0.02, w, min(0.26, top), 0.03, METAL)
+        c.box(0.43, 0.01 + max(0, top - 0.26), 0.57, 0.06 + max(0, top - 0.26), detail)
+    for side in (-1, 1) if t.part == 1 else ():
+        c.loop(0.5 + side * (w + 0.01), top + 0.14, 0.08, 0.09, 0.045, accent)
+    c.polygon([(0.5 - w, top), (0.5 + w, top), (0.5 + foot, low), (0.5 - foot, low)], body)
+    c.ellipse(0.5, low, foot, foot * 0.15, body)
+    for share in (0.25, 0.8) if t.part == 3 else ():
+        half, y = w + (foot - w) * share, top + lip + (low - top - lip) * share
+        c.box(0.5 - half - 0.01, y - 0.035, 0.5 + half + 0.01, y + 0.035, accent)
+    rim = 0.05 if t.part == 2 else 0.0
+    if rim:
+        c.ellipse(0.5, top + 0.06, w + rim, lip + 0.03, accent)
+        c.ellipse(0.5, top, w + rim, lip + 0.02, accent)
+    c.ellipse(0.5, top, w, lip, accent if rim else base)
+    c.ellipse(0.5, top + 0.01, w * 0.88, lip * 0.76, (DARK, mixed(base, DARK), detail, GLASS)[t.mark % 4])
+    emblem(c, t, 0.5, (top + lip + low) / 2, min(w * 0.45, h * 0.4))
+
+
+def goblet(c: Canvas, t: Thing, body: Pixels) -> None:
+    base, accent, detail = colours(t)
+    w, cup, low, brim = (
+        (0.19, 0.52, 0.94, 0.19),
+        (0.28, 0.44, 0.74, 0.27),
+        (0.29, 0.53, 0.92, 0.16),
+        (0.17, 0.5, 0.92, 0.34),
+    )[t.form]
+    stem = (0.022, 0.1, 0.035, 0.045)[t.part]
+    foot = (0.17, 0.22, 0.17, 0.34)[t.part]
+    c.polygon([(0.5 - stem, cup - 0.03), (0.5 + stem, cup - 0.03), (0.5 + stem, low), (0.5 - stem, low)], accent)
+    if t.part == 2:
+        c.ellipse(0.5, (cup + low) / 2, 0.1, 0.075, detail)
+    c.polygon([(0.5 - stem, low - 0.1), (0.5 + stem, low - 0.1), (0.5 + foot, low), (0.5 - foot, low)], accent)
+    c.ellipse(0.5, low, foot, 0.045, body if t.mark % 2 else accent)
+    heights = np.linspace(0, 1, 13)
+    if t.form == 2:
+        half = w * np.sqrt(1 - ((heights - 0.5) / np.where(heights < 0.5, 0.6, 0.51)) ** 2)
+    else:
+        half = (brim + (w - brim) * heights) * np.sqrt(1 - np.clip(heights, 0, 0.98) ** (2.0 if t.form == 3 else 4.0))
+    left = [(0.5 - float(q), 0.1 + (cup - 0.1) * float(v)) for q, v in zip(half, heights, strict=True)]
+    c.polygon([*left, *((1 - x, y) for x, y in left[::-1])], body)
+    c.ellipse(0.5, 0.1, brim, 0.055, accent if t.mark % 4 < 2 else base)
+    c.ellipse(0.5, 0.105, brim * 0.88, 0.04, detail)
+    emblem(c, t, 0.5, 0.1 + (cup - 0.1) * 0.5, min(w, brim) * 0.5)
+
+
+def pan(c: Canvas, t: Thing, body: Pixels) -> None:
+    base, accent, detail = colours(t)
+    w, h, lip = ((0.27, 0.46, 0.06), (0.32, 0.13, 0.05), (0.36, 0.24, 0.14), (0.19, 0.22, 0.05))[t.form]
+    x = 0.03 + w if t.part == 0 else 0.5
+    top = 0.57 - h / 2
+    if t.part == 0:
+        c.polygon([(x + w * 0.8, top), (0.98, top - 0.1), (0.99, top), (x + w * 0.8, top + 0.1)], accent)
+        c.ellipse(0.94, top - 0.04, 0.022, 0.022, DARK)
+    for side in (-1, 1) if t.part == 1 else ():
+        c.loop(x + side * (w + 0.02), top + h * 0.3, 0.09, 0.06, 0.04, accent)
+    if t.part > 1:
+        c.box(x + w * 0.8, top + h * 0.2, x + w + 0.1, top + h * 0.2 + 0.07, accent, corner=0.02)
+    if t.part == 3:
+        c.polygon([(x - w * 0.8, top - 0.02), (x - w - 0.13, top - 0.03), (x - w * 0.95, top + h * 0.6)], base)
+    c.polygon([(x - w, top), (x + w, top), (x + w * 0.94, top + h), (x - w * 0.94, top + h)], body)
+    c.ellipse(x, top + h, w * 0.94, lip * 0.6, body)
+    c.ellipse(x, top, w, lip, METAL if t.mark % 2 else accent)
+    c.ellipse(x, top + 0.005, w * 0.9, lip * 0.78, mixed(base, DARK))
+    if t.part == 2:
+        c.ellipse(x, top - 0.02, w * 1.04, lip + 0.05, accent)
+        c.box(x - w * 1.04, top - 0.03, x + w * 1.04, top + 0.01, METAL)
+        c.ellipse(x, top - lip - 0.11, 0.06, 0.05, detail)
+    elif t.mark % 4 > 1:
+        c.ellipse(x, top + 0.01, w * 0.7, lip * 0.5, detail)
+    emblem(c, t, x, top + lip * 0.6 + h / 2, min(w * 0.5, h * 0.4))
+
+
 VESSELS: dict[str, Shape] = {
     "jug": jug,
     "mug": mug,
@@ -242,4 +320,7 @@ VESSELS: dict[str, Shape] = {
     "carton": carton,
     "can": can,
     "vase": vase,
+    "bucket": bucket,
+    "goblet": goblet,
+    "pan": pan,
 }

@@ -14,6 +14,7 @@ from training.world.scene import background, paste
 from training.world.things import (
     CATEGORIES,
     COLOURS,
+    CURIO,
     EMBLEMS,
     KINDS,
     MARKS,
@@ -103,15 +104,18 @@ class ViewBatch:
     views: Pixels
 
 
-def view_batches(rng: np.random.Generator, *, things: int, side: int, pool: int, renewed: int) -> Iterator[ViewBatch]:
+def view_batches(
+    rng: np.random.Generator, *, things: int, side: int, pool: int, renewed: int, curios: float = 0.0
+) -> Iterator[ViewBatch]:
     """Endless batches of ``things`` things, half of them in families of look-alikes.
 
-    The drawings come from a pool of families, of which ``renewed`` are drawn anew for each batch.
+    The drawings come from a pool of families, of which ``renewed`` are drawn anew for each batch. ``curios``: how
+    many of the families are curios.
     """
-    families = [_family(rng, side) for _ in range(pool)]
+    families = [_family(rng, side, curios) for _ in range(pool)]
     while True:
         for _ in range(renewed):
-            families[int(rng.integers(pool))] = _family(rng, side)
+            families[int(rng.integers(pool))] = _family(rng, side, curios)
         chosen: list[Drawn] = []
         for index in rng.permutation(pool):
             keep = 4 if len(chosen) < things // 2 else 1
@@ -127,8 +131,9 @@ def view_batches(rng: np.random.Generator, *, things: int, side: int, pool: int,
         yield ViewBatch(tuple(drawn.thing for drawn in chosen), views)
 
 
-def _family(rng: np.random.Generator, side: int) -> list[Drawn]:
-    category = "carton" if rng.random() < 0.12 else CATEGORIES[rng.integers(len(CATEGORIES))]
+def _family(rng: np.random.Generator, side: int, curios: float) -> list[Drawn]:
+    which = rng.random()
+    category = CURIO if which < curios else "carton" if which > 0.9 else CATEGORIES[rng.integers(len(CATEGORIES))]
     first = sample_thing(rng, split="train", category=category)
     twins = [twin(first, rng, split="train")[0] for _ in range(2)]
     things = [first, *twins, lookalike(first, rng, split="train")]
