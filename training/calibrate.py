@@ -22,7 +22,7 @@ from rap_serve.adapters.calibration import load_calibration
 from rap_serve.adapters.open_clip import CARD, OpenClipEmbedder
 from rap_serve.adapters.yolo_world import YoloWorldDetector
 from rap_serve.cli.console import tracked
-from rap_serve.domain.match import AuthorisationPolicy, Calibration, authorise, authorise_named
+from rap_serve.domain.match import AuthorisationPolicy, Calibration, authorise, authorise_named, leaders
 from rap_serve.settings import Settings
 from training.calibration_fit import Compared, Confidence, equal_error, fit_confidence, tail
 from training.calibration_pictures import LIBRARY, PICTURES, Parts, Seen, Shelf, take_pictures
@@ -93,7 +93,7 @@ def calibrate(own: Sequence[Pair], strangers: Sequence[Pair], share: float) -> d
     confidence = fit_confidence(compared)
     reached = tail(_best(pair, share) for pair in strangers)
     unnamed = _calibration(confidence, named=0.0, strangers=reached)
-    best = np.stack([unnamed.confidences(c.similarities).max(axis=0) for c in compared])
+    best = np.stack([(leaders(c.similarities) * unnamed.confidences(c.similarities)).max(axis=0) for c in compared])
     present = np.stack([c.present for c in compared])
     named = equal_error(best[present], best[~present])
     rounded = {name: round(value, 4) for name, value in {**asdict(confidence), "named": named}.items()}

@@ -62,8 +62,8 @@ class Calibration:
     ``tail_rate[i]`` is the share of pictures of strangers in which a region reaches ``tail_similarity[i]`` with one
     of ``tail_concepts`` concepts; rates fall while similarities rise. ``slope`` and ``midpoint`` are of the logistic
     that maps ``similarity - rival_share * rival`` to a confidence; ``least_rival`` is the least a rival counts for,
-    so that the only concept of an owner has one too. At ``named_confidence`` a yes to "is it there?" is wrong as
-    often as a no.
+    so that the only concept of an owner has one too. At ``named_confidence``, of a region that resembles the concept
+    most, a yes to "is it there?" is wrong as often as a no.
     """
 
     slope: float
@@ -137,8 +137,12 @@ def rivals(similarities: Matrix) -> Matrix:
     if similarities.shape[1] < 2:
         return np.full_like(similarities, -1)
     second, first = np.partition(similarities, -2, axis=1)[:, -2:].T
-    leads = similarities == first[:, None]
-    return np.where(leads, second[:, None], first[:, None])
+    return np.where(similarities == first[:, None], second[:, None], first[:, None])
+
+
+def leaders(similarities: Matrix) -> NDArray[np.bool_]:
+    """Which concepts are the most similar ones of a region: (regions, concepts)."""
+    return np.asarray(similarities == similarities.max(axis=1, keepdims=True, initial=-np.inf))
 
 
 def authorise(
@@ -181,15 +185,17 @@ def authorise_named(
     """The concepts out of ``named`` that the picture shows, beyond those ``taken`` already.
 
     Who is asked for by name needs less than who is named unasked: the confidence at which a false yes is as rare as
-    a false no. A region that another of the owner's concepts explains better gives little confidence, and one that
-    is taken gives none.
+    a false no. Here too a region speaks for its most similar concept alone, so that of two look-alikes only the one
+    that is there is there; a region that is taken says nothing more.
     """
     if similarities.size == 0:
         return []
+    lead = leaders(similarities)
     free = [r for r in _eligible(regions) if r not in {a.region for a in taken}]
     accepted: list[Acceptance] = []
     for concept in named:
-        region = max(free, key=lambda r: confidences[r, concept], default=None)
+        speaking = [r for r in free if lead[r, concept]]
+        region = max(speaking, key=lambda r: confidences[r, concept], default=None)
         if region is not None and confidences[region, concept] >= calibration.named_confidence:
             accepted.append(_pair(similarities, confidences, region, concept))
             free.remove(region)

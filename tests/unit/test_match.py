@@ -137,13 +137,13 @@ def test_a_region_that_another_concept_explains_better_supports_no_name() -> Non
 
 
 def test_one_region_supports_one_name() -> None:
-    """Whoever is asked for first has it."""
+    """That of the concept it resembles most, however little the others lack and whoever is asked for first."""
     calibration = replace(CALIBRATION, named_confidence=0.01)
     regions, matrix = [box(0)], np.array([[0.52, 0.51]], np.float32)
     supported = authorise_named(
         regions, matrix, calibration.confidences(matrix), [1, 0], taken=(), calibration=calibration
     )
-    assert [(a.region, a.concept) for a in supported] == [(0, 1)]
+    assert [(a.region, a.concept) for a in supported] == [(0, 0)]
 
 
 def test_an_empty_library_accepts_nothing() -> None:
