@@ -34,7 +34,7 @@ from training.mllm_pack import Cutter, Packed, batches
 from training.mllm_start import align, start_copying
 from training.run import Config, Run, add_place, launch, place_of, write_curve
 
-WORD_STEPS, SEEING_STEPS = 800, 300
+WORD_STEPS, SEEING_STEPS = 1100, 300
 CHAPTER = 50
 THINGS_NAMED, THINGS_DRAWN, PICTURES = 20_000, 3000, 6000
 SEEING_SHARE, SEEING_HINTS = 0.5, 0.5

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rap_serve.domain.places import sides
 from rap_serve.domain.prompt import handle
+from rap_serve.domain.region import BoxShares
 from training import mllm_questions as asking
 from training.mllm_album import Album, blind_album
 from training.mllm_data import Case, CaseKind, Exchange, Note, case_kind, sample_scenery
-from training.mllm_looks import looks_of, placed, seen, side_of
+from training.mllm_looks import looks_of, placed, seen
 from training.mllm_sayings import Saying, bare
 from training.mllm_words import alike, any_name, joined, joined_apart, pick
 from training.world.facts import any_word
@@ -25,7 +27,8 @@ BARE_NAMES = 0.12
 """How many names in questions stand without brackets."""
 
 _SHOWN = {"what": 3.0, "caption": 3.0, "which": 1.5, "present": 3.5, "about": 1.5, "detail": 3.5, "choice": 4.0}
-_EYES = {"where": 1.2, "place": 1.2, "looks": 1.2, "unknown": 0.7}
+_PLACES = {"where": 1.2, "place": 3.5}
+_EYES = {"looks": 1.2, "unknown": 0.7}
 _BARE = {"what": 4.0, "caption": 4.0, "which": 1.5, "present": 2.0, "seen": 4.0, "unknown": 0.5}
 _BARE_BLIND = {"which": 1.5, "present": 2.0, "unknown": 1.0}
 _TEXT = {"about": 2.0, "detail": 5.0, "choice": 5.0, "unknown": 0.8}
@@ -79,7 +82,9 @@ class Asker:
             return _TEXT
         if not self.case.notes:
             return _BARE_BLIND if self.blind else _BARE
-        return _SHOWN if self.blind else _SHOWN | _EYES
+        if self.blind:
+            return _SHOWN | _PLACES if self._placed() else _SHOWN
+        return _SHOWN | _PLACES | _EYES
 
     def _what(self, kind: str) -> Exchange:
         """One thing with its description, two with a short one in captions, more by their names alone."""
@@ -128,13 +133,13 @@ class Asker:
         question = pick(self.rng, asking.WHERE)
         if not self.case.present or self.rng.random() < 0.1:
             return Exchange(question.format(f"<{self._stranger()}>"), asking.NOT_THERE, (), "where")
-        place = int(self.rng.choice(self.case.present))
-        note, shown = self.case.notes[place], self.case.shown
-        assert shown is not None
-        middle = shown.middles[shown.things.index(note.thing)]
-        name = handle(note.name)
+        place = self._place_of_one()
+        name = handle(self.case.notes[place].name)
+        words, told = ", ".join(sides(self._box(place))), bool(self.case.place_words[place])
+        copied = ((place, name), *(((place, words),) if told else ()))
         question = question.format(self._mention(place))
-        return Exchange(question, f"{name} is {side_of(middle)}.", (note.name,), "where", ((place, name),))
+        named = (self.case.notes[place].name,)
+        return Exchange(question, f"{name} is {words}.", named, "where", copied, from_places=told)
 
     def _about(self) -> Exchange:
         place = int(self.rng.integers(len(self.case.notes)))
@@ -197,17 +202,29 @@ class Asker:
 
     def _place(self) -> Exchange:
         """On which side, at which end, or to which side of another?"""
-        shown, notes = self.case.shown, self.case.notes
         if not self.case.present:
             return self._where()
+        place = self._place_of_one()
+        others = [(handle(self.case.notes[i].name), self._box(i)) for i in self.case.present if i != place]
+        said = self.case.place_words[place]
+        asked = placed(self.rng, self._box(place), others, only=said if self.blind else None)
+        told = asked.value in said
+        copied = ((place, asked.value),) if told else ()
+        made = self._lettered("place", place, asked.question, asked.right, list(asked.wrong), copied)
+        return replace(made, from_places=told)
+
+    def _placed(self) -> tuple[int, ...]:
+        """The notes on the picture of whose place the prompt speaks."""
+        return tuple(i for i in self.case.present if self.case.place_words[i])
+
+    def _place_of_one(self) -> int:
+        """A note on the picture; while blind, one of whose place the prompt speaks."""
+        return int(self.rng.choice(self._placed() if self.blind else self.case.present))
+
+    def _box(self, place: int) -> BoxShares:
+        shown = self.case.shown
         assert shown is not None
-        place = int(self.rng.choice(self.case.present))
-        middles = {i: shown.middles[shown.things.index(notes[i].thing)] for i in self.case.present}
-        others = [(handle(notes[i].name), middle) for i, middle in middles.items() if i != place]
-        asked = placed(self.rng, middles[place], others)
-        if asked is None:
-            return self._where()
-        return self._lettered("place", place, asked.question, asked.right, [asked.wrong])
+        return shown.boxes[shown.things.index(self.case.notes[place].thing)]
 
     def _looks(self) -> Exchange:
         """What the picture shows of a thing and its info does not say."""

@@ -8,9 +8,11 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from rap_serve.domain.prompt import ConceptBlock, TextPart, Turn, rap_parts
+from rap_serve.domain.places import place_words
+from rap_serve.domain.prompt import ConceptBlock, TextPart, Turn, handle, rap_parts
+from rap_serve.domain.region import BoxShares
 from training import mllm_words as words
-from training.mllm_album import Album, Shown, picture_part
+from training.mllm_album import Album, Shown, any_box, picture_part
 from training.mllm_sayings import Saying, any_fact, saying_of, sayings_of
 from training.mllm_words import Told
 from training.world.facts import Fact, sample_fact
@@ -21,6 +23,9 @@ CaseKind: TypeAlias = Literal["known", "mixed", "wrong", "bare", "text", "talk"]
 MOST_BLOCKS = 6
 SHARES: dict[CaseKind, float] = {"known": 0.56, "mixed": 0.05, "wrong": 0.04, "bare": 0.16, "text": 0.17, "talk": 0.02}
 BLIND_SHARES: dict[CaseKind, float] = {"known": 0.58, "bare": 0.04, "text": 0.35, "talk": 0.03}
+NO_LINE, UNPLACED, STRANGER_UNPLACED = 0.15, 0.05, 0.3
+"""How many prompts say nothing of places, and how many notes on the picture and not on it have none in others."""
+
 FACT_SHARES = (0.3, 0.45, 0.15, 0.1)
 BLOCK_SHARES = (0.28, 0.2, 0.16, 0.14, 0.12, 0.1)
 
@@ -37,17 +42,18 @@ class Note:
     sayings: tuple[Saying, ...] = ()
     facts: tuple[Saying, ...] = ()
 
-    @property
-    def block(self) -> ConceptBlock:
-        return ConceptBlock(self.name, self.info, picture_part(self.avatar))
+    def block(self, box: BoxShares | None) -> ConceptBlock:
+        """As serving puts it into a prompt. ``box``: where the picture shows it, if the prompt is to say so."""
+        return ConceptBlock(self.name, self.info, picture_part(self.avatar), box)
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A question and its answer. ``named``: the names in the answer, without brackets, in order.
 
-    ``copied``: what the answer takes from notes, in order, as (place of the note, text); ``chosen`` is the
-    text of the right one of ``options``, where the question has any. Both only help training along.
+    ``copied``: what the answer takes from notes, in order, as (place of the note, text), or, but for names, from the
+    line of places where ``from_places``; ``chosen`` is the text of the right one of ``options``, where the question
+    has any. All only help training along.
     """
 
     question: str
@@ -57,6 +63,7 @@ class Exchange:
     copied: tuple[tuple[int, str], ...] = ()
     chosen: str = ""
     options: tuple[str, ...] = ()
+    from_places: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,12 +77,27 @@ class Case:
 
     dialogues: tuple[tuple[Exchange, ...], ...] = field(default=())
 
+    boxes: tuple[BoxShares | None, ...] = ()
+    """Of each note what the prompt says of its place; None where it says nothing."""
+
+    @property
+    def blocks(self) -> list[ConceptBlock]:
+        """The notes as the prompt holds them."""
+        boxes = self.boxes or (None,) * len(self.notes)
+        return [note.block(box) for note, box in zip(self.notes, boxes, strict=True)]
+
+    @property
+    def place_words(self) -> tuple[tuple[str, ...], ...]:
+        """What the prompt says of each note's place."""
+        words = place_words([(handle(b.name), b.box) for b in self.blocks if b.box]) if self.shown else {}
+        return tuple(tuple(words.get(handle(note.name), ())) for note in self.notes)
+
     def turns(self, dialogue: Sequence[Exchange]) -> list[Turn]:
         """The conversation up to the last question, as serving arranges it."""
         picture = picture_part(self.shown.picture) if self.shown else None
         turns: list[Turn] = []
         for i, exchange in enumerate(dialogue):
-            blocks = [note.block for note in self.notes] if i == 0 else []
+            blocks = self.blocks if i == 0 else []
             turns.append(Turn("user", rap_parts(picture if i == 0 else None, blocks, exchange.question)))
             turns.append(Turn("assistant", (TextPart(exchange.answer),)))
         return turns[:-1]
@@ -94,7 +116,8 @@ def sample_scenery(
     notes = [note(album, rng, thing, name, plain) for thing, name in zip((*present, *absent), names, strict=True)]
     order = [int(i) for i in rng.permutation(len(notes))]
     there = tuple(place for place, i in enumerate(order) if i < len(present))
-    return Case(shown, tuple(notes[i] for i in order), there)
+    boxes = _told_boxes(rng, shown, present, absent, plain)
+    return Case(shown, tuple(notes[i] for i in order), there, boxes=tuple(boxes[i] for i in order))
 
 
 def _parts(
@@ -109,6 +132,20 @@ def _parts(
     present = tuple(int(i) for i in rng.permutation(shown.things))[:known]
     strangers = {"mixed": 1 + int(rng.integers(3)), "wrong": min(count, 3)}.get(kind, 0)
     return shown, present, _strangers(album, rng, shown, strangers)
+
+
+def _told_boxes(
+    rng: np.random.Generator, shown: Shown | None, present: tuple[int, ...], absent: tuple[int, ...], plain: bool
+) -> list[BoxShares | None]:
+    """What a prompt says of the places of what is there, and then of what is not: serving mistakes others for it."""
+    if shown is None or (not plain and rng.random() < NO_LINE):
+        return [None] * (len(present) + len(absent))
+    box_of = dict(zip(shown.things, shown.boxes, strict=True))
+    free = [box_of[thing] for thing in shown.things if thing not in present]
+    mistaken = [free.pop() if free else any_box(rng) for _ in absent]
+    unplaced = [UNPLACED] * len(present) + [STRANGER_UNPLACED] * len(absent)
+    boxes = [*(box_of[thing] for thing in present), *mistaken]
+    return [None if not plain and rng.random() < share else box for box, share in zip(boxes, unplaced, strict=True)]
 
 
 def _strangers(album: Album, rng: np.random.Generator, shown: Shown, count: int) -> tuple[int, ...]:

@@ -1,9 +1,9 @@
 """The loss of the answers, and of attention heads that are told where to look.
 
 Reading a block takes several layers that work together, and a loss on answers alone finds such a circuit late.
-Where an answer comes from is known, so while training begins one head of each of four layers is told: in which
-block a token stands (its number), which block has the name that a token belongs to, what to copy next, and which
-of the lettered options says so. Later training goes on without.
+Where an answer comes from is known, so while training begins one head of each of five layers is told: in which
+block a token stands (its number), which block has the name that a token belongs to, of which name the line of places
+speaks, what to copy next, and which of the lettered options says so. Later training goes on without.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import AttentionInterface, LlavaForConditionalGeneration
 
-from training.mllm_pack import CHOICE, COPY, MATCH, OWN, Packed
+from training.mllm_pack import CHOICE, COPY, MATCH, OWN, SUBJECT, Packed
 
 Llava: TypeAlias = LlavaForConditionalGeneration
 
-HEADS = {OWN: (1, 2), MATCH: (2, 0), COPY: (4, 0), CHOICE: (5, 0)}
+HEADS = {OWN: (1, 2), MATCH: (2, 0), SUBJECT: (3, 0), COPY: (4, 0), CHOICE: (5, 0)}
 """Kind of hint to (layer, head)."""
 
 ATTENTION = "told_where_to_look"

@@ -7,25 +7,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rap_serve.domain.places import MIDDLE, relations, sides
+from rap_serve.domain.region import BoxShares
 from training.mllm_data import Exchange
 from training.mllm_questions import with_choices
 from training.mllm_sayings import COLOUR, KIND, PART, PATTERN, Saying
 from training.mllm_words import Told, pick
 from training.world.things import CATEGORIES, COLOURS, KINDS, PATTERNS, Thing
 
-Middle = tuple[float, float]
-
 SIDES = (
     "On which side of the picture is {}?", "On which side is {}?", "On which side of the photo is {}?",
-    "Is {} on the left or on the right?", "Which side of the image is {} on?",
+    "Is {} on the left or on the right?", "Which side of the image is {} on?", "Left or right: where is {}?",
+    "Is {} more to the left or to the right?", "On what side do you see {}?", "Which side is {} on?",
+    "Towards which side of the picture is {}?", "In which half of the picture is {}?",
 )  # fmt: skip
 ENDS = (
     "Where in the picture is {}?", "Where is {}?", "Where in the photo is {}?", "Is {} at the top or at the bottom?",
-    "In which part of the image is {}?",
+    "In which part of the image is {}?", "Where in the image do you see {}?", "Top or bottom: where is {}?",
+    "Is {} further up or further down?", "In which part of the photo is {}?", "Where do you see {}?",
 )  # fmt: skip
-BESIDE = ("Where is {}?", "Where is {} standing?", "How does {} stand to the other?", "What is true of {}?")
-OFF_MIDDLE, APART = 0.14, 0.25
-"""Shares of the picture: from the middle to a side, and between two things."""
+BESIDE = (
+    "Where is {}?", "Where is {}?", "Where is {} standing?", "How does {} stand to the other?", "What is true of {}?",
+    "Where do you see {}?", "What is the place of {}?", "Which is true of {}?", "Where in the picture is {}?",
+)  # fmt: skip
+ACROSS = ("on the left", "on the right")
+OPPOSITE = {
+    "on the left": "on the right", "on the right": "on the left", "at the top": "at the bottom",
+    "at the bottom": "at the top", "left of": "right of", "right of": "left of", "above": "below", "below": "above",
+}  # fmt: skip
 
 _WORN_OUT = ("plain", "a wide band")
 """Patterns that nobody asks about."""
@@ -33,43 +42,44 @@ _WORN_OUT = ("plain", "a wide band")
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A question about a place, with the right answer and a wrong one."""
+    """A question about a place, with the right answer and wrong ones. ``value``: the right one in a line of places."""
 
     question: str
     right: str
-    wrong: str
+    wrong: tuple[str, ...]
+    value: str
 
 
-def side_of(middle: Middle) -> str:
-    """In words, where in the picture."""
-    x, y = middle
-    if abs(x - 0.5) < OFF_MIDDLE and abs(y - 0.5) < OFF_MIDDLE:
-        return "in the middle"
-    if abs(x - 0.5) >= abs(y - 0.5):
-        return "on the left" if x < 0.5 else "on the right"
-    return "at the top" if y < 0.5 else "at the bottom"
+def placed(
+    rng: np.random.Generator,
+    box: BoxShares,
+    others: Sequence[tuple[str, BoxShares]],
+    *,
+    only: Sequence[str] | None = None,
+) -> Placed:
+    """A question with options about where a thing is. ``others``: handles and their boxes. ``only``: values to ask."""
+    found = [_on_side(rng, side) for side in sides(box)]
+    found += [
+        Placed(pick(rng, BESIDE), f"{relation} {handle}", (f"{OPPOSITE[relation]} {handle}",), f"{relation} {handle}")
+        for handle, other in others
+        for relation in relations(box, other)
+    ]
+    asked = [each for each in found if only is None or each.value in only]
+    return asked[int(rng.integers(len(asked)))]
 
 
-def placed(rng: np.random.Generator, middle: Middle, others: Sequence[tuple[str, Middle]]) -> Placed | None:
-    """A question with two answers about where a thing is, where that is clear. ``others``: handles and places."""
-    (x, y), found = middle, list[Placed]()
-    on, at = pick(rng, ("", "on the ")), pick(rng, ("at the ", "at the ", ""))
-    if abs(x - 0.5) > OFF_MIDDLE:
-        sides = (f"{on}left", f"{on}right")
-        found.append(_placed(rng, SIDES, sides, x < 0.5))
-    if abs(y - 0.5) > OFF_MIDDLE:
-        found.append(_placed(rng, ENDS, (f"{at}top", f"{at}bottom"), y < 0.5))
-    for handle, (other_x, other_y) in others:
-        if abs(x - other_x) > APART:
-            found.append(_placed(rng, BESIDE, (f"left of {handle}", f"right of {handle}"), x < other_x))
-        if abs(y - other_y) > APART:
-            found.append(_placed(rng, BESIDE, (f"above {handle}", f"below {handle}"), y < other_y))
-    return found[int(rng.integers(len(found)))] if found else None
+def _on_side(rng: np.random.Generator, side: str) -> Placed:
+    """The side or its opposite, in full or in a word, now and then with the middle as a third."""
+    if side == MIDDLE:
+        return Placed(pick(rng, SIDES + ENDS), side, (pick(rng, tuple(OPPOSITE)[:4]),), side)
+    form = str if rng.random() < 0.5 else last_word
+    wrong = (form(OPPOSITE[side]), *((MIDDLE,) if rng.random() < 0.15 else ()))
+    return Placed(pick(rng, SIDES if side in ACROSS else ENDS), form(side), wrong, side)
 
 
-def _placed(rng: np.random.Generator, questions: tuple[str, ...], sides: tuple[str, str], first: bool) -> Placed:
-    right, wrong = sides if first else sides[::-1]
-    return Placed(pick(rng, questions), right, wrong)
+def last_word(side: str) -> str:
+    """ "left" of "on the left"."""
+    return side.split()[-1]
 
 
 def looks_of(thing: Thing, told: Told, info: str) -> list[Saying]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from rap_serve.domain.places import BEGINNING
 from rap_serve.domain.prompt import TextPart, Turn, as_text, handle, neutralised, rap_parts
 from training.mllm_album import Album, picture_part
 from training.mllm_ask import sample_case
@@ -27,7 +28,7 @@ DECIDING, ORDINARY, COPYING = 3.0, 2.0, 0.5
 """Weights in the loss: of an answer's first token and of one that begins what is copied; of others; of those
 that go on with what is copied, which are many and easy."""
 
-OWN, MATCH, COPY, CHOICE = range(4)
+OWN, MATCH, COPY, CHOICE, SUBJECT = range(5)
 """Kinds of hints, see ``training.mllm_hints``."""
 
 
@@ -109,6 +110,7 @@ class _Tree:
         self._begin = _Piece(texts[0], cut[0].ids, cut[0].offsets, places)
         self.branch, self.weights = [0] * len(self.ids), [0.0] * len(self.ids)
         self._blocks = self._find_blocks()
+        self._places = self._find_places()
         for number, (dialogue, text, each) in enumerate(zip(case.dialogues, texts[1:], cut[1:], strict=True), 1):
             piece = _Piece(text, each.ids, each.offsets, list(range(len(self.ids), len(self.ids) + len(each.ids))))
             self.ids += each.ids
@@ -129,6 +131,30 @@ class _Tree:
             self.hints += [(OWN, piece.places[i], number_at) for i in inside[2:]]
             blocks.append((text.find("Name: ", start) + 6, text.find("Info: ", start) + 6))
         return blocks
+
+    def _find_places(self) -> dict[int, int]:
+        """Where the line of places begins to speak of each note that it speaks of; hints from its words to the name."""
+        piece, found = self._begin, dict[int, int]()
+        cursor = piece.text.rfind(f"]\n{BEGINNING}")
+        for place, words in enumerate(self._case.place_words):
+            if words:
+                name = handle(self._case.notes[place].name)
+                said = f" {name} is {', '.join(words)}"
+                cursor = found[place] = piece.text.index(said, cursor)
+                subject = piece.find(name, cursor)[-1]
+                inside = [i for i, (_, b) in enumerate(piece.spans) if i > subject and b <= cursor + len(said)]
+                self.hints += [(SUBJECT, piece.places[i], piece.places[subject]) for i in inside]
+                self._match_names(cursor, cursor + len(said))
+        return found
+
+    def _match_names(self, start: int, end: int) -> None:
+        """Names in the line of places look at the blocks that have them."""
+        for note, (named_at, _) in zip(self._case.notes, self._blocks, strict=True):
+            name, cursor = handle(note.name), start
+            source = self._begin.find(name, named_at)
+            while (cursor := self._begin.text.find(name, cursor, end)) >= 0:
+                self._pair(MATCH, self._begin, self._begin.find(name, cursor), source)
+                cursor += len(name)
 
     def _hint_branch(self, piece: _Piece, dialogue: Sequence[Exchange]) -> None:
         if self._blocks:
@@ -156,7 +182,7 @@ class _Tree:
                 break
         if not exchange.chosen:
             return
-        told = self._begin.find(value, self._blocks[place][1])
+        told = self._begin.find(value, self._said_at(exchange, place))
         offered = {option: piece.find(option, self._option(piece, option, start)) for option in exchange.options}
         others = {piece.ids[i] for option, found in offered.items() if option != exchange.chosen for i in found}
         right = offered[exchange.chosen]
@@ -165,6 +191,10 @@ class _Tree:
         self.hints += [(CHOICE, piece.places[at], piece.places[i]) for i in telling[:1]]
         source = [i for i in told if telling and self._begin.ids[i] == piece.ids[telling[0]]] or told[-1:]
         self.hints += [(COPY, piece.places[at], self._begin.places[i]) for i in source[:1]]
+
+    def _said_at(self, exchange: Exchange, place: int) -> int:
+        """Where in the beginning's text the note's info begins, or what the line says of its place."""
+        return self._places[place] if exchange.from_places else self._blocks[place][1]
 
     @staticmethod
     def _option(piece: _Piece, option: str, start: int) -> int:
@@ -186,7 +216,7 @@ class _Tree:
         for place, words in exchange.copied:
             said = piece.find(words, cursor)
             name = words == handle(self._case.notes[place].name)
-            source = self._begin.find(words, self._blocks[place][0 if name else 1])
+            source = self._begin.find(words, self._blocks[place][0] if name else self._said_at(exchange, place))
             if not said or len(said) != len(source):
                 continue
             if name:
@@ -223,7 +253,7 @@ def pack(case: Case, tokenizer: Cutter, tokens_per_picture: int) -> Packed:
 
 def _beginning(case: Case) -> str:
     picture = picture_part(case.shown.picture) if case.shown else None
-    return "<s>USER:\n" + as_text(rap_parts(picture, [note.block for note in case.notes], ""))
+    return "<s>USER:\n" + as_text(rap_parts(picture, case.blocks, ""))
 
 
 def _branch(dialogue: Sequence[Exchange]) -> str:

@@ -43,7 +43,8 @@ WHICH = (
 WHERE = (
     "Where is {}?", "where is {}", "Where do you see {}?", "Where in the picture is {}?", "Can you find {}?",
     "On which side is {}?", "Find {}.", "Where can I find {} in this image?", "Show me where {} is.",
-    "Where in this photo is {}?", "In which part of the picture is {}?",
+    "Where in this photo is {}?", "In which part of the picture is {}?", "Where in the image is {}?",
+    "Tell me where {} is.", "Where in this picture can {} be seen?", "What is the place of {} in the photo?",
 )  # fmt: skip
 PRESENT = (
     "Is {} in the picture?", "Is {} in this picture?", "Is {} in this image?", "Is {} here?", "Is this {}?",

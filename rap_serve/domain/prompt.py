@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from rap_serve.domain.places import places_line
+from rap_serve.domain.region import BoxShares
+
 MAX_BLOCK_INFO_LENGTH = 600
 
 _CONTROL_WORDS = (
@@ -48,11 +51,12 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConceptBlock:
-    """What a prompt tells the model about one concept."""
+    """What a prompt tells the model about one concept. ``box``: where the picture shows it, None where unknown."""
 
     name: str
     info: str
     avatar: ImagePart
+    box: BoxShares | None = None
 
 
 Layout: TypeAlias = Callable[[ImagePart | None, Sequence[ConceptBlock], str], tuple[Part, ...]]
@@ -70,7 +74,8 @@ def rap_parts(picture: ImagePart | None, blocks: Sequence[ConceptBlock], questio
     """RAP's own layout: ``<image>\\n[1.<image>\\n Name: <bo>, Info: ...]\\n`` per concept, then the question.
 
     Source: "RAP: Retrieval-Augmented Personalization for Multimodal LLMs", CVPR 2025, section 3.
-    ``<image>`` stands where an ImagePart is; the blocks come in the order given.
+    ``<image>`` stands where an ImagePart is; the blocks come in the order given. Where the concepts are stands
+    after all blocks, which stay the same from picture to picture.
     """
     parts: list[Part] = [picture, TextPart("\n")] if picture else []
     for number, block in enumerate(blocks, 1):
@@ -80,7 +85,7 @@ def rap_parts(picture: ImagePart | None, blocks: Sequence[ConceptBlock], questio
             block.avatar,
             TextPart(f"\n Name: {handle(block.name)}, Info: {info}]\n"),
         ]
-    return merged([*parts, TextPart(neutralised(question))])
+    return merged([*parts, TextPart(_places(picture, blocks)), TextPart(neutralised(question))])
 
 
 def handle(name: str) -> str:
@@ -117,7 +122,12 @@ def chat_parts(picture: ImagePart | None, blocks: Sequence[ConceptBlock], questi
         parts.append(TextPart("Use a name only where the picture shows that very thing.\n"))
     if picture:
         parts += [picture, TextPart("\n")]
-    return merged([*parts, TextPart(neutralised(question))])
+    return merged([*parts, TextPart(_places(picture, blocks)), TextPart(neutralised(question))])
+
+
+def _places(picture: ImagePart | None, blocks: Sequence[ConceptBlock]) -> str:
+    """The line that says where the concepts are; empty without a picture or places."""
+    return places_line([(handle(b.name), b.box) for b in blocks if b.box]) if picture else ""
 
 
 LAYOUTS: Mapping[str, Layout] = {"rap": rap_parts, "chat": chat_parts}

@@ -15,6 +15,9 @@ Pixels: TypeAlias = NDArray[np.uint8]
 BoxXyxy: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the picture it belongs to."""
 
+BoxShares: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom as shares of the picture's width and height, 0-1."""
+
 WHOLE_PICTURE = "picture"
 
 
@@ -36,6 +39,11 @@ def whole_picture(pixels: Pixels) -> Region:
 def scaled(box: BoxXyxy, factor: float) -> BoxXyxy:
     """The same box in a picture ``factor`` times the size."""
     return (box[0] * factor, box[1] * factor, box[2] * factor, box[3] * factor)
+
+
+def shares_of(box: BoxXyxy, width: float, height: float) -> BoxShares:
+    """The box as shares of a picture of that size, in the box's pixels."""
+    return (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
 
 
 def checked_box(box: Sequence[float], width: float, height: float) -> BoxXyxy:

@@ -13,6 +13,7 @@ from rap_serve.domain.library import Library
 from rap_serve.domain.match import Evidence
 from rap_serve.domain.ports import BlobStore, Mllm, Picture, Pictures
 from rap_serve.domain.prompt import ConceptBlock, ImagePart, Layout, Part, TextPart, Turn, handle, neutralised
+from rap_serve.domain.region import BoxShares, shares_of
 from rap_serve.services.describe import cropped_avatar
 from rap_serve.services.retrieve import Query, Retrieval, Retrieve
 
@@ -90,7 +91,7 @@ class Answer:
         place = _shown_place(ask.messages)
         retrieval = await self._retrieved(owner, ask, place)
         with retrieval.timings("prompt"):
-            blocks = await self._blocks(owner, retrieval.library, retrieval.evidence)
+            blocks = await self._blocks(owner, retrieval, ask.messages[place].picture)
         sampling = replace(ask.sampling, handles=self._handles(blocks))
         turns = self._turns(ask, place, blocks)
         deltas = self._mllm.stream(turns, sampling, model=ask.model, owner=owner, request_id=ask.request_id)
@@ -108,13 +109,15 @@ class Answer:
         )
         return await self._retrieve(owner, query)
 
-    async def _blocks(self, owner: Owner, library: Library, evidence: Sequence[Evidence]) -> tuple[ConceptBlock, ...]:
+    async def _blocks(self, owner: Owner, retrieval: Retrieval, picture: Picture | None) -> tuple[ConceptBlock, ...]:
         """In the order of the concepts' ids, whatever their similarity, so that prefixes repeat."""
-        ordered = sorted(evidence, key=lambda e: e.concept_id)
-        blocks = await asyncio.gather(*(self._block(owner, library, e) for e in ordered))
+        ordered = sorted(retrieval.evidence, key=lambda e: e.concept_id)
+        blocks = await asyncio.gather(*(self._block(owner, retrieval.library, e, _box_in(picture, e)) for e in ordered))
         return tuple(b for b in blocks if b is not None)
 
-    async def _block(self, owner: Owner, library: Library, evidence: Evidence) -> ConceptBlock | None:
+    async def _block(
+        self, owner: Owner, library: Library, evidence: Evidence, box: BoxShares | None
+    ) -> ConceptBlock | None:
         """None where the concept was deleted since it was retrieved."""
         concept = library.get(evidence.concept_id)
         avatar = next(a for a in concept.avatars if a.id == evidence.avatar_id)
@@ -123,9 +126,9 @@ class Answer:
         except NotFound:
             return None
         if avatar.box_xyxy is None:
-            return ConceptBlock(concept.name, concept.info, ImagePart(data))
+            return ConceptBlock(concept.name, concept.info, ImagePart(data), box)
         shown = await cropped_avatar(self._pictures, await self._pictures.load(data), avatar)
-        return ConceptBlock(concept.name, concept.info, ImagePart(shown.data, shown.media_type))
+        return ConceptBlock(concept.name, concept.info, ImagePart(shown.data, shown.media_type), box)
 
     def _handles(self, blocks: tuple[ConceptBlock, ...]) -> tuple[str, ...] | None:
         return tuple(handle(b.name) for b in blocks) if self._constrain_names else None
@@ -154,6 +157,13 @@ def _shown_place(messages: Sequence[Message]) -> int:
         raise InvalidInput("The last message must be the user's.")
     with_picture = [i for i, m in enumerate(messages) if m.picture is not None]
     return with_picture[-1] if with_picture else len(messages) - 1
+
+
+def _box_in(picture: Picture | None, evidence: Evidence) -> BoxShares | None:
+    """Where the picture shows the concept; None where it is only spoken of."""
+    if picture is None or evidence.box_xyxy is None:
+        return None
+    return shares_of(evidence.box_xyxy, *picture.original_size)
 
 
 async def first_then_rest(answering: Answering) -> Answering:

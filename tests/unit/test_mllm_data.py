@@ -159,15 +159,43 @@ def test_training_shows_nothing_of_the_other_splits(album: Album) -> None:
 
 
 def test_words_are_learned_without_anything_that_needs_eyes() -> None:
-    """Blind cases ask nothing about what is where, and describe only what has a block."""
+    """Blind cases ask where something is only if the prompt says so, and describe only what has a block."""
     album = blind_album(np.random.default_rng(4), things=60)
     rng = np.random.default_rng(4)
     for case in (sample_case(album, rng, blind=True) for _ in range(200)):
         kinds = {e.kind for e in exchanges(case)}
-        assert not kinds & {"where", "seen"}
+        assert not kinds & {"seen", "looks"}
+        assert any(case.place_words) or not kinds & {"where", "place"}
         assert len(case.present) == len(case.notes) or case.shown is None
         if case.shown and not case.notes:
             assert kinds <= {"which", "present", "unknown"}
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_what_is_asked_about_places_is_what_the_line_says(album: Album, blind: bool) -> None:
+    """The right option, and none of the wrong ones, is what the prompt says of the thing, where it says anything."""
+    rng, asked = np.random.default_rng(12), 0
+    for case in (sample_case(album, rng, kind="known", blind=blind) for _ in range(150)):
+        for exchange in exchanges(case):
+            if exchange.kind in ("where", "place") and exchange.from_places:
+                place, value = exchange.copied[-1]
+                said = case.place_words[place]
+                assert value in ", ".join(said)
+                assert value in as_text(case.turns((exchange,))[0].parts).split("In the picture: ")[1]
+                wrong = [option for option in exchange.options if option != exchange.chosen]
+                assert not any(option in words for option in wrong for words in said)
+                asked += 1
+            assert not blind or exchange.from_places or exchange.kind != "place"
+    assert asked > 50
+
+
+def test_most_prompts_about_pictures_say_where_things_are(album: Album) -> None:
+    """Some say nothing, as where a concept is only spoken of; what has no picture has no places."""
+    known = cases(album, "known", 200)
+    assert 0.7 < np.mean([any(case.place_words) for case in known]) < 0.95
+    assert not any(any(case.place_words) for case in cases(album, "text", 20))
+    mixed = cases(album, "mixed", 100)
+    assert any(case.boxes[i] for case in mixed for i in range(len(case.notes)) if i not in case.present)
 
 
 def test_questions_without_a_block_are_asked_of_pictures_too(album: Album) -> None:

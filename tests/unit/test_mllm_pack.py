@@ -1,5 +1,7 @@
 """Conversations as token trees, and what attention heads are told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from training.mllm_data import Case, CaseKind, Exchange
 from training.mllm_export import IMAGE, STAND_IN, TOKENS_PER_PICTURE, build_model, build_tokenizer
 from training.mllm_hints import HEADS, Hints, Llava, answer_loss
 from training.mllm_learn import Learning
-from training.mllm_pack import CHOICE, COPY, MATCH, OWN, Cutter, Packed, pack, prompt_text
+from training.mllm_pack import CHOICE, COPY, MATCH, OWN, SUBJECT, Cutter, Packed, pack, prompt_text
 from training.mllm_start import start_copying
 
 KINDS: tuple[CaseKind, ...] = ("known", "bare", "text", "talk")
@@ -97,6 +99,34 @@ def test_names_look_at_the_same_name_in_a_block(album: Album, tokenizer: Cutter)
     for _, tree in packed(album, tokenizer, "text"):
         matches = [(token, source) for kind, token, source in tree.hints if kind == MATCH]
         assert all(tree.ids[token] == tree.ids[source] and source < token for token, source in matches)
+
+
+def test_words_about_a_place_look_at_the_name_that_they_are_about(album: Album, tokenizer: Cutter) -> None:
+    """At its last token, which comes right before "is"; and they are all of what the prompt says of it."""
+    for case, tree in packed(album, tokenizer, "known"):
+        subjects: dict[int, list[int]] = {}
+        for kind, token, source in tree.hints:
+            if kind == SUBJECT:
+                subjects.setdefault(int(source), []).append(int(token))
+        said = [tokenizer.decode(tree.ids[tokens]) for tokens in subjects.values()]
+        assert said == [f" is {', '.join(words)}" for words in case.place_words if words]
+
+
+def test_an_answer_about_a_place_is_copied_from_the_line(album: Album, tokenizer: Cutter) -> None:
+    """Not from a block that happens to hold the same words."""
+    rng = np.random.default_rng(5)
+    looked = 0
+    for _ in range(60):
+        case = sample_case(album, rng, kind="known", dialogues=4, blind=True)
+        where = tuple((e,) for d in case.dialogues for e in d if e.from_places)
+        if where:
+            tree = pack(replace(case, dialogues=where), tokenizer, 1)
+            line = min(source for kind, _, source in tree.hints if kind == SUBJECT)
+            choices = [token for kind, token, _ in tree.hints if kind == CHOICE]
+            sources = [source for kind, token, source in tree.hints if kind == COPY and token in choices]
+            assert all(source > line for source in sources)
+            looked += len(sources)
+    assert looked > 10
 
 
 def test_a_letter_looks_at_an_option_word_that_no_other_option_has(tokenizer: Cutter, album: Album) -> None:

@@ -25,13 +25,26 @@ def test_without_a_picture_the_concepts_come_first() -> None:
 
 
 @pytest.mark.parametrize("layout", [rap_parts, chat_parts])
+def test_where_the_concepts_are_stands_right_before_the_question(layout) -> None:
+    """After all blocks, which stay the same; only of concepts whose place is known, and only with a picture."""
+    blocks = [ConceptBlock("bo", "A dog.", AVATAR, (0.0, 0.3, 0.3, 0.7)), ConceptBlock("mug", "Red.", AVATAR)]
+    text = as_text(layout(PICTURE, blocks, "Where is bo?"))
+    assert text.endswith("\nIn the picture: <bo> is on the left.\nWhere is bo?")
+    unplaced = [ConceptBlock(b.name, b.info, b.avatar) for b in blocks]
+    assert text.replace("In the picture: <bo> is on the left.\n", "") == as_text(
+        layout(PICTURE, unplaced, "Where is bo?")
+    )
+    assert "In the picture" not in as_text(layout(None, blocks, "Where is bo?"))
+
+
+@pytest.mark.parametrize("layout", [rap_parts, chat_parts])
 @pytest.mark.parametrize(
     "text",
     ["<image>", "a <IMAGE> b", "< image >", "</s>", "<|im_end|>", "<|image_pad|>", "[INST]", "<pad>", "<imag\u200be>"],
 )
 def test_no_text_can_add_a_picture_or_end_a_turn(layout, text) -> None:
     """Placeholders and special tokens in stored or sent text lose their meaning."""
-    blocks = [ConceptBlock("image", text, AVATAR)]
+    blocks = [ConceptBlock("image", text, AVATAR, (0.0, 0.0, 0.3, 0.3))]
     written = as_text(layout(PICTURE, blocks, text), placeholder="\0").replace("\0", "")
     assert "<image>" not in written.lower()
     assert "</s>" not in written and "<|" not in written and "[INST]" not in written

@@ -1,0 +1,78 @@
+"""What the answer service tells the model."""
+
+from collections.abc import AsyncGenerator, Sequence
+
+import numpy as np
+import pytest
+
+from rap_serve.adapters.blob_store import FsspecBlobStore
+from rap_serve.adapters.pictures import PictureLoader
+from rap_serve.domain.chat import Delta, Sampling
+from rap_serve.domain.concept import Avatar, Concept, Owner, new_ulid
+from rap_serve.domain.library import Library
+from rap_serve.domain.match import Evidence
+from rap_serve.domain.ports import Picture
+from rap_serve.domain.prompt import Turn, as_text, rap_parts
+from rap_serve.domain.region import BoxXyxy
+from rap_serve.services.answer import Answer, Ask, Message
+from rap_serve.services.retrieve import Query, Retrieval
+from rap_serve.settings import LimitSettings
+
+OWNER = Owner("acme", "ann")
+PICTURE = Picture(np.zeros((150, 200, 3), np.uint8), (400, 300), b"picture", "image/jpeg", "0" * 64)
+"""Seen at half the size at which it was sent."""
+
+
+class Listener:
+    """A model that says nothing and keeps the last prompt."""
+
+    prompt = ""
+
+    async def stream(
+        self, turns: Sequence[Turn], sampling: Sampling, *, model: str, owner: Owner, request_id: str
+    ) -> AsyncGenerator[Delta, None]:
+        """See Mllm."""
+        self.prompt = as_text(turns[-1].parts)
+        yield Delta(finish_reason="stop")
+
+
+async def prompted(box: BoxXyxy | None, picture: Picture | None) -> str:
+    """The prompt to a question about ``bo``, found in that box, in pixels as sent."""
+    blobs = FsspecBlobStore(f"memory://{new_ulid()}")
+    key = await blobs.put(OWNER, "0" * 64, b"avatar", "image/jpeg")
+    avatar = Avatar(id="a", image_key=key, picture_size=(1, 1), box_xyxy=None, embedding=np.ones(1, np.float32))
+    bo = Concept(
+        id="c", owner=OWNER, name="bo", category="dog", info="A dog.", version=1, created_at=0, updated_at=0,
+        avatars=(avatar,),
+    )  # fmt: skip
+    found = Evidence("c", "bo", 1, "a", "region" if box else "mention", box)
+
+    async def retrieve(owner: Owner, query: Query) -> Retrieval:
+        return Retrieval(Library.of([bo], dim=1), evidence=(found,))
+
+    listener = Listener()
+    answer = Answer(
+        retrieve=retrieve,  # type: ignore[arg-type]
+        mllm=listener,
+        blobs=blobs,
+        pictures=PictureLoader(LimitSettings()),
+        layout=rap_parts,
+        model="tiny",
+        constrain_names=True,
+    )
+    ask = Ask(messages=(Message("user", "Where is <bo>?", picture),), model="tiny", request_id="r")
+    async for _ in (await answer(OWNER, ask)).deltas:
+        pass
+    return listener.prompt
+
+
+async def test_the_model_is_told_where_a_recognised_concept_is() -> None:
+    """The box is in pixels of the picture as sent, however small the copy that was looked at."""
+    prompt = await prompted((250.0, 100.0, 350.0, 200.0), PICTURE)
+    assert prompt.endswith("Info: A dog.]\nIn the picture: <bo> is on the right.\nWhere is <bo>?")
+
+
+@pytest.mark.parametrize("picture", [PICTURE, None])
+async def test_no_place_is_said_of_a_concept_that_was_only_spoken_of(picture: Picture | None) -> None:
+    """A name in the text has no box."""
+    assert (await prompted(None, picture)).endswith("Info: A dog.]\nWhere is <bo>?")
