@@ -22,7 +22,7 @@ from training.world.things import CATEGORIES, GROUPS, KINDS, Thing
 Floats = NDArray[np.float32]
 
 GENERIC = tuple(sorted(GENERIC_WORDS))
-WORDS_PER_PICTURE = 24
+WORDS_PER_PICTURE = 44
 """Room for every category that training has, a generic word and a few more."""
 
 

@@ -16,7 +16,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,19 +27,28 @@ from open_clip import CLIP
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
-from training.run import Config, Run, add_place, average_gradients, launch, place_of, warm_cosine, write_curve
+from training.run import (
+    Config,
+    Run,
+    add_place,
+    average_gradients,
+    fast_arithmetic,
+    launch,
+    place_of,
+    warm_cosine,
+    write_curve,
+)
 from training.world.prompts import OBJECT_WORDS, prompts
 from training.world.text import describe
 from training.world.things import CATEGORIES, COLOURS, CURIO, EMBLEMS, PATTERNS, WORN, Thing, sample_thing
 from training.world.views import view_batches
 
 SIDE = 96
-STEPS, CHAPTER = 3000, 250
+STEPS, CHAPTER = 5500, 250
 THINGS, FAMILIES = 96, 80
 CURIOS = 0.3
 """How many families of look-alikes are of no known category."""
@@ -259,7 +267,7 @@ class Trainer:
 
     def _losses(self, number: int, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         views, things, texts, keys = batch
-        with self._fast():
+        with fast_arithmetic(self.device):
             features = self.model.encode_image(to_pixels(views.to(self.device)))
         norm = functional.normalize(features.float(), dim=1)
         first, second = norm.chunk(2)
@@ -282,15 +290,8 @@ class Trainer:
             max_length=MODEL["text_cfg"]["context_length"],
             return_tensors="pt",
         ).input_ids
-        with self._fast():
+        with fast_arithmetic(self.device):
             return self.model.encode_text(tokens.to(self.device), normalize=True).float()
-
-    @contextmanager
-    def _fast(self) -> Iterator[None]:
-        """bfloat16; and on a CPU plain attention, which for a few dozen tokens is several times the fused one."""
-        plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
-        with torch.autocast(self.device.type, dtype=torch.bfloat16), plain:
-            yield
 
 
 def save(model: CLIP, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:

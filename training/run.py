@@ -20,12 +20,14 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from training.memory import keep_freed_memory
 
@@ -144,6 +146,14 @@ class Run:
             torch.save(state, Path(folder) / STATE)
             (Path(folder) / NOTES).write_text(json.dumps({"chapter": chapter, "curve": self.curve}))
             train.report(figures, checkpoint=Checkpoint.from_directory(folder))
+
+
+@contextmanager
+def fast_arithmetic(device: torch.device) -> Iterator[None]:
+    """bfloat16; and on a CPU plain attention, which takes a third of the fused one's time for a few dozen tokens."""
+    plain = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+    with torch.autocast(device.type, dtype=torch.bfloat16), plain:
+        yield
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:

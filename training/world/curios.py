@@ -6,6 +6,7 @@ met once each teach it what makes any two things differ.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def _blobs(rng: Rng, form: int) -> list[Blob]:
         cuts = np.sort(rng.uniform(0.25, 0.75, count - 1))
         ends = np.concatenate([[0.1], 0.1 + 0.8 * cuts, [0.9]])
         across = [float(rng.uniform(0.12, 0.36)) for _ in range(count)]
-        spans = [((a + b) / 2, (b - a) / 2 + 0.04) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        spans = [((a + b) / 2, (b - a) / 2 + 0.04) for a, b in pairwise(ends)]
         shift = [float(rng.normal(0, 0.05)) for _ in range(count)]
         if form == 0:
             return [(0.5 + s, m, w, h) for (m, h), w, s in zip(spans, across, shift, strict=True)]
