@@ -154,14 +154,17 @@ Batch: TypeAlias = tuple[torch.Tensor, list[Thing], list[str], list[str]]
 class Batches(IterableDataset[Batch]):
     """``count`` batches that follow from the seed alone; drawn ahead in a worker process."""
 
-    def __init__(self, seed: list[int], count: int) -> None:
+    def __init__(self, seed: list[int], count: int, *, augmented: bool = True) -> None:
         self.seed = seed
         self.count = count
+        self.augmented = augmented
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(0)
         rng = np.random.default_rng(self.seed)
-        drawn = view_batches(rng, things=THINGS, side=SIDE, pool=FAMILIES, renewed=1, curios=CURIOS)
+        drawn = view_batches(
+            rng, things=THINGS, side=SIDE, pool=FAMILIES, renewed=1, curios=CURIOS, augmented=self.augmented
+        )
         for batch in islice(drawn, self.count):
             texts, keys = prompts(batch.things, rng)
             yield torch.from_numpy(batch.views), list(batch.things), texts, keys
@@ -327,7 +330,7 @@ def loop(config: Config) -> None:
         began = time.monotonic()
         first = chapter * CHAPTER
         count = min(CHAPTER, steps - first)
-        data = Batches([int(config["seed"]), chapter, run.rank], count)
+        data = Batches([int(config["seed"]), chapter, run.rank], count, augmented=config["augmented"])
         loader = DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=4)
         progress = tqdm(loader, total=count, desc=f"embedder, from step {first} of {steps}", mininterval=20)
         torch.manual_seed(first + 1000 * run.rank)
@@ -352,9 +355,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("models/tiny/embedder"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--no-augmentation", action="store_true", help="for the ablation: clean pictures alone")
     add_place(parser)
     options = parser.parse_args()
     config = {"out": str(options.out.resolve()), "seed": options.seed, "steps": options.steps}
+    config["augmented"] = not options.no_augmentation
     launch(loop, config, name="embedder", place=place_of(options))
 
 

@@ -67,7 +67,8 @@ def words_loop(config: Config) -> None:
         tokenizer.save_pretrained(folder)
     learning = Learning(model, steps=int(config["word_steps"]), share=1.0, hinted=1.0)
     album = blind_album(np.random.default_rng([seed, 1]), things=THINGS_NAMED)
-    learn(run, learning, run.restored(), album, tokenizer, None, seed=[seed, 2])
+    how = {"seed": [seed, 2], "negatives": config["negatives"]}
+    learn(run, learning, run.restored(), album, tokenizer, None, **how)
     if run.rank == 0:
         torch.save(spoken(model), folder / WEIGHTS)
         (folder / RECORD).write_text(json.dumps({"seed": seed, "curve": run.curve}) + "\n")
@@ -85,7 +86,8 @@ def seeing_loop(config: Config) -> None:
     if state is None:
         run.curve += align(model, tokenizer, album, features, seed)
         run.curve[-1] |= watch.minutes()
-    learn(run, learning, state, album, tokenizer, features, seed=[seed, 5])
+    how = {"seed": [seed, 5], "negatives": config["negatives"]}
+    learn(run, learning, state, album, tokenizer, features, **how)
     if run.rank == 0:
         export(model, tokenizer, embedder, out)
         words = json.loads((Path(config["words"]) / RECORD).read_text())
@@ -101,6 +103,7 @@ def learn(
     features: torch.Tensor | None,
     *,
     seed: list[int],
+    negatives: bool,
 ) -> None:
     """All steps, in chapters whose batches each have a seed of their own; goes on from ``state`` where there is one."""
     if state is not None:
@@ -108,7 +111,7 @@ def learn(
     for chapter in range(run.chapter, math.ceil(learning.steps / CHAPTER)):
         watch = Watch()
         rng = np.random.default_rng([*seed, chapter, run.rank])
-        data = batches(album, tokenizer, rng, blind=features is None)
+        data = batches(album, tokenizer, rng, blind=features is None, negatives=negatives)
         count = min(CHAPTER, learning.steps - learning.done)
         run.curve += chapter_of(learning, data, features, count)
         run.curve[-1] |= watch.minutes()
@@ -184,6 +187,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--word-steps", type=int, default=WORD_STEPS)
     parser.add_argument("--steps", type=int, default=SEEING_STEPS)
+    parser.add_argument("--no-negatives", action="store_true", help="for the ablation: nothing to be denied is shown")
     parser.add_argument("--report", action="store_true", help="measure the model in --out instead")
     parser.add_argument("--count", type=int, default=200, help="questions for each line of the report")
     add_place(parser)
@@ -195,6 +199,7 @@ def main() -> None:
         return
     paths = {name: str(getattr(options, name).resolve()) for name in ("embedder", "out", "words")}
     config = {**paths, "seed": options.seed, "word_steps": options.word_steps, "steps": options.steps}
+    config["negatives"] = not options.no_negatives
     parts = {"words": words_loop, "seeing": seeing_loop}
     for name, loop in parts.items():
         if options.part in (name, "all"):

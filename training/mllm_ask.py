@@ -42,10 +42,11 @@ def sample_case(
     blocks: int | None = None,
     dialogues: int = 5,
     blind: bool = False,
+    negatives: bool = True,
 ) -> Case:
-    """A case with conversations. ``blind``: nothing that needs eyes."""
-    case = sample_scenery(album, rng, kind=kind or case_kind(rng, blind=blind), blocks=blocks)
-    asker = Asker(album, rng, case, blind)
+    """A case with conversations. ``blind``: nothing that needs eyes. ``negatives`` off: nothing to be denied."""
+    kind = kind or case_kind(rng, blind=blind, negatives=negatives)
+    asker = Asker(album, rng, case := sample_scenery(album, rng, kind=kind, blocks=blocks), blind, negatives)
     return replace(case, dialogues=tuple(asker.dialogue() for _ in range(dialogues)))
 
 
@@ -57,6 +58,7 @@ class Asker:
     rng: np.random.Generator
     case: Case
     blind: bool = False
+    negatives: bool = True
 
     def dialogue(self) -> tuple[Exchange, ...]:
         """One exchange, now and then two."""
@@ -78,6 +80,10 @@ class Asker:
         return replace(made, question=asking.put(self.rng, made.question)) if not made.options else made
 
     def _shares(self) -> dict[str, float]:
+        shares = self._every_share()
+        return shares if self.negatives else {kind: share for kind, share in shares.items() if kind != "unknown"}
+
+    def _every_share(self) -> dict[str, float]:
         if self.case.shown is None:
             return _TEXT
         if not self.case.notes:
@@ -118,7 +124,9 @@ class Asker:
         if rng.random() < 0.35:
             question += " " + pick(rng, asking.YES_OR_NO)
         strangers = [i for i in range(len(notes)) if i not in self.case.present]
-        kinds = (["here"] * 5 if self.case.present else []) + ["nobody"] * 4 + (["stranger"] * 5 if strangers else [])
+        kinds = ["here"] * 5 if self.case.present else []
+        if self.negatives:
+            kinds += ["nobody"] * 4 + (["stranger"] * 5 if strangers else [])
         kind = pick(rng, tuple(kinds))
         if kind == "here":
             place = int(rng.choice(self.case.present))
@@ -131,7 +139,7 @@ class Asker:
 
     def _where(self) -> Exchange:
         question = pick(self.rng, asking.WHERE)
-        if not self.case.present or self.rng.random() < 0.1:
+        if not self.case.present or (self.rng.random() < 0.1 and self.negatives):
             return Exchange(question.format(f"<{self._stranger()}>"), asking.NOT_THERE, (), "where")
         place = self._place_of_one()
         name = handle(self.case.notes[place].name)

@@ -191,8 +191,11 @@ def _facts(
     return found
 
 
-def case_kind(rng: np.random.Generator, *, blind: bool) -> CaseKind:
-    """A kind of case by its share in training."""
+def case_kind(rng: np.random.Generator, *, blind: bool, negatives: bool = True) -> CaseKind:
+    """A kind of case by its share in training. ``negatives`` off: only those whose blocks are all to be spoken of."""
     shares = BLIND_SHARES if blind else SHARES
     kinds: tuple[CaseKind, ...] = tuple(kind for kind in get_args(CaseKind) if kind in shares)
-    return kinds[int(rng.choice(len(kinds), p=[shares[kind] for kind in kinds]))]
+    if not negatives:
+        kinds = tuple(kind for kind in kinds if kind in ("known", "text"))
+    weights = np.array([shares[kind] for kind in kinds])
+    return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]

@@ -261,11 +261,14 @@ def _branch(dialogue: Sequence[Exchange]) -> str:
     return "USER:\n".join(f"{neutralised(e.question)}\nASSISTANT:\n{e.answer}</s>" for e in dialogue)
 
 
-def batches(album: Album, tokenizer: Cutter, rng: np.random.Generator, *, blind: bool) -> Iterator[list[Packed]]:
+def batches(
+    album: Album, tokenizer: Cutter, rng: np.random.Generator, *, blind: bool, negatives: bool = True
+) -> Iterator[list[Packed]]:
     """Endless batches of cases alike in length, each of about ``TOKENS_PER_BATCH`` tokens."""
     count = BLIND_TOKENS_PER_PICTURE if blind else TOKENS_PER_PICTURE
+    how: dict[str, Any] = {"dialogues": DIALOGUES, "blind": blind, "negatives": negatives}
     while True:
-        cases = [sample_case(album, rng, dialogues=DIALOGUES, blind=blind) for _ in range(CASES_SORTED)]
+        cases = [sample_case(album, rng, **how) for _ in range(CASES_SORTED)]
         packed = sorted((pack(case, tokenizer, count) for case in cases), key=lambda p: len(p.ids))
         groups: list[list[Packed]] = [[]]
         for each in packed:

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from training.world import (
 from training.world.draw import tight_box
 from training.world.facts import sample_fact
 from training.world.scene import relations
-from training.world.things import KINDS, Split
+from training.world.things import CURIO, KINDS, Split
 from training.world.views import draw_several, lookalike, loose_crop, twin, view_batches
 
 
@@ -88,10 +88,20 @@ def test_held_out_categories_are_drawn_for_the_test_split_alone() -> None:
 
 
 def test_contrastive_batches_hold_things_of_the_train_split_alone() -> None:
-    """Families of look-alikes included."""
-    batches = view_batches(np.random.default_rng(9), things=24, side=32, pool=12, renewed=1)
+    """Families of look-alikes and curios included."""
+    batches = view_batches(np.random.default_rng(9), things=24, side=32, pool=12, renewed=1, curios=0.5)
     things = [thing for _ in range(3) for thing in next(batches).things]
     assert {split_of(thing) for thing in things} == {"train"}
+    assert {thing.category for thing in things} > {CURIO}
+
+
+def test_curios_differ_in_shape_as_other_things_do_in_colour() -> None:
+    """The same colours and pattern, another mark: another outline."""
+    rng = np.random.default_rng(6)
+    thing = sample_thing(rng, split="train", category=CURIO)
+    others = [replace(thing, mark=mark) for mark in range(8)]
+    outlines = {draw_thing(each, np.random.default_rng(0), size=32)[..., 3].tobytes() for each in others}
+    assert len(outlines) == len(others)
 
 
 MEASURES = {"detector_figures", "embedder_figures", "mllm_report"}
@@ -140,8 +150,8 @@ def test_a_fact_answers_each_of_its_questions() -> None:
 
 
 def test_every_category_has_a_group() -> None:
-    """The wider words are few, and none is a category itself."""
-    assert {kind.group for kind in KINDS.values()} == set(GROUPS)
+    """The wider words are few, and none is a category itself; a curio's is no word that a detector learns."""
+    assert {kind.group for kind in KINDS.values()} == {*GROUPS, KINDS[CURIO].group}
     assert len(GROUPS) == 10 and not set(GROUPS) & (set(ALL_CATEGORIES) - {"plant"})
 
 

@@ -75,7 +75,10 @@ class RapRecord:
 
 
 def prompt_text(concepts: tuple[ConceptRecord, ...], question: str, *, picture: bool = True) -> str:
-    """The first turn as serving writes it: the picture, a block for each concept, the question."""
+    """The first turn as serving writes it: the picture, a block for each concept, the question.
+
+    Where the concepts are is left out: only what is there has a place, and a model that learns from it would not look.
+    """
     blocks = [ConceptBlock(c.name, c.info, _PICTURE) for c in concepts]
     return as_text(rap_parts(_PICTURE if picture else None, blocks, question))
 

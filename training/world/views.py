@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -105,12 +105,19 @@ class ViewBatch:
 
 
 def view_batches(
-    rng: np.random.Generator, *, things: int, side: int, pool: int, renewed: int, curios: float = 0.0
+    rng: np.random.Generator,
+    *,
+    things: int,
+    side: int,
+    pool: int,
+    renewed: int,
+    curios: float = 0.0,
+    augmented: bool = True,
 ) -> Iterator[ViewBatch]:
     """Endless batches of ``things`` things, half of them in families of look-alikes.
 
     The drawings come from a pool of families, of which ``renewed`` are drawn anew for each batch. ``curios``: how
-    many of the families are curios.
+    many of the families are curios. ``augmented`` off: all views are as an owner's own pictures.
     """
     families = [_family(rng, side, curios) for _ in range(pool)]
     while True:
@@ -126,8 +133,8 @@ def view_batches(
         views = np.empty((2, things, side, side, 3), np.uint8)
         for i, drawn in enumerate(chosen):
             first, second = rng.choice(len(drawn.drawings), 2, replace=False)
-            views[0, i] = _view(drawn.drawings[first], chosen, rng, side)
-            views[1, i] = _view(drawn.drawings[second], chosen, rng, side)
+            for view, drawing in enumerate((first, second)):
+                views[view, i] = _view(drawn.drawings[drawing], chosen if augmented else (), rng, side)
         yield ViewBatch(tuple(drawn.thing for drawn in chosen), views)
 
 
@@ -140,8 +147,9 @@ def _family(rng: np.random.Generator, side: int, curios: float) -> list[Drawn]:
     return [draw_several(thing, rng, side=side) for thing in things]
 
 
-def _view(drawing: Pixels, batch: list[Drawn], rng: np.random.Generator, side: int) -> Pixels:
-    if rng.random() < 0.12:
+def _view(drawing: Pixels, batch: Sequence[Drawn], rng: np.random.Generator, side: int) -> Pixels:
+    """``batch``: what may stand beside it or before it; with nothing there the picture is a clean one."""
+    if not batch or rng.random() < 0.12:
         return clean_crop(drawing, rng, side=side)
     others = tuple(batch[int(rng.integers(len(batch)))].drawings[0] for _ in range(int(rng.integers(3))))
     return loose_crop(drawing, others, rng, side=side)
