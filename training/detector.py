@@ -35,7 +35,7 @@ from training.run import Config, Place, Run, add_place, launch, place_of, write_
 from training.world import CATEGORIES
 
 STAGES = ("backbone", "words", "things")
-STEPS = {"backbone": 1800, "words": 2600, "things": 600}
+STEPS = {"backbone": 1800, "words": 3000, "things": 600}
 CHAPTER = 250
 CROPS, PICTURES = 32, 16
 """Things in a batch of crops, pictures in a batch of scenes."""

@@ -55,7 +55,7 @@ def sample_vocabulary(
     words = generic if rng.random() < generic_share else []
     if plan < 0.37:
         words = [*words, *CATEGORIES]
-    elif plan < 0.57:
+    elif plan < 0.62:
         words = [*words, *GROUPS]
     else:
         words = [*words, *_some_true(things, rng)]
