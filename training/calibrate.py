@@ -31,8 +31,7 @@ from training.memory import keep_freed_memory
 Floats = NDArray[np.float32]
 
 SHARES = tuple(round(0.05 * i, 2) for i in range(1, 19))
-CHOICE_RATE = 0.03
-TOLERANCE = 0.01
+RECALL = 0.95
 REPORTED_RATES = (0.01, 0.03, 0.05, 0.1)
 MOST_STRANGERS = 2
 
@@ -78,13 +77,9 @@ def pairs_of_strangers(shelves: Sequence[Shelf]) -> list[Pair]:
 
 
 def choose_share(own: Sequence[Pair], strangers: Sequence[Pair]) -> tuple[float, dict[float, float]]:
-    """The share of colour, and for each share how many concepts are named at CHOICE_RATE.
-
-    The largest that costs at most TOLERANCE of the best: colour was not learned from this world and holds in
-    photographs of any other.
-    """
-    named = {share: _named(own, strangers, share) for share in SHARES}
-    return max(share for share, value in named.items() if value >= max(named.values()) - TOLERANCE), named
+    """The share of colour at which strangers pass least, and for each share how many of their pictures do."""
+    passing = {share: _passing(own, strangers, share) for share in SHARES}
+    return min(passing, key=lambda share: passing[share]), passing
 
 
 def calibrate(own: Sequence[Pair], strangers: Sequence[Pair], share: float) -> dict[str, dict[str, Any]]:
@@ -134,15 +129,12 @@ def _best(pair: Pair, share: float) -> float:
     return float(pair.at(share).similarities.max())
 
 
-def _named(own: Sequence[Pair], strangers: Sequence[Pair], share: float) -> float:
-    """The share of concepts that a region names which reaches what CHOICE_RATE of strangers' pictures reach."""
-    threshold = np.quantile([_best(pair, share) for pair in strangers], 1 - CHOICE_RATE)
-    named = 0
-    for compared in (pair.at(share) for pair in own):
-        best = compared.similarities.argmax(axis=1)
-        sure = (best == compared.shown) & (compared.similarities.max(axis=1) >= threshold)
-        named += len(set(best[sure].tolist()))
-    return named / sum(int(pair.present.sum()) for pair in own)
+def _passing(own: Sequence[Pair], strangers: Sequence[Pair], share: float) -> float:
+    """The share of strangers' pictures that reach the similarity which RECALL of the concepts shown reach."""
+    compared = [pair.at(share) for pair in own]
+    led = [np.where(leaders(c.similarities), c.similarities, -1).max(axis=0)[c.present] for c in compared]
+    threshold = np.quantile(np.concatenate(led), 1 - RECALL)
+    return float(np.mean([_best(pair, share) >= threshold for pair in strangers]))
 
 
 def _calibration(confidence: Confidence, *, named: float, strangers: dict[str, list[float]]) -> Calibration:
@@ -187,11 +179,11 @@ def main() -> None:
     steps = options.shelves * (PICTURES + 1)
     shelves = [shelf for shelf in tracked(taken, "looking at pictures", steps) if shelf is not None]
     own, strangers = pairs_of_own(shelves), pairs_of_strangers(shelves)
-    share, named = choose_share(own, strangers)
+    share, passing = choose_share(own, strangers)
     write_card(options.embedder, share, calibrate(own, strangers, share))
     calibration = load_calibration(str(options.embedder))
     measured = {f"at {rate:.0%}": figures(shelves, share, calibration, rate) for rate in REPORTED_RATES}
-    print(json.dumps({"colour_weight": share, "named_by_colour_weight": named, **measured}, indent=2))
+    print(json.dumps({"colour_weight": share, "strangers_by_colour_weight": passing, **measured}, indent=2))
 
 
 if __name__ == "__main__":

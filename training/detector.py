@@ -3,11 +3,12 @@
     python -m training.detector --embedder models/tiny/embedder --out models/tiny/detector --seed 0
     python -m training.detector --resume
 
-Three stages, each of which goes on from what the one before left in the folder of checkpoints:
+Four stages, each of which goes on from what the one before left in the folder of checkpoints:
 
     backbone  single things: which category, colour, pattern and form
     words     scenes: boxes, and which words are true of what, as vectors of the embedder's text tower
     things    scenes, nearly always with a word that is true of everything: what has no name is a thing too
+    names     scenes, with such a word every second time: which word is true of what, once more
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ from training.detector_words import Lexicon, tower_words, vectors
 from training.run import Config, Place, Run, add_place, launch, place_of, write_curve
 from training.world import CATEGORIES
 
-STAGES = ("backbone", "words", "things")
-STEPS = {"backbone": 1800, "words": 3000, "things": 600}
+STAGES = ("backbone", "words", "things", "names")
+STEPS = {"backbone": 1800, "words": 2600, "things": 600, "names": 2600}
 CHAPTER = 250
 CROPS, PICTURES = 32, 16
 """Things in a batch of crops, pictures in a batch of scenes."""
 
 GROWING = ((0.4, (96, 128)), (0.4, (128, 160, 192)), (0.2, (160, 192, 224)))
 EVERY_SIZE = ((1.0, (128, 160, 192, 224)),)
-GENERIC_SHARE = {"words": 0.3, "things": 0.9}
+GENERIC_SHARE = {"words": 0.3, "things": 0.9, "names": 0.5}
 """How many vocabularies have a generic word. While names are learnt it is in the way; without it the network
 learns that what it cannot name is background."""
 
@@ -106,6 +107,8 @@ def stage_of(name: str, steps: int) -> Stage:
     """How scenes are learnt. Names count most at first; that scores say how sure they are is learnt after."""
     if name == "words":
         return Stage(steps, rate=0.08, last=0.02, naming=(4.0, 1.0), sizes=GROWING)
+    if name == "names":
+        return Stage(steps, rate=0.06, last=0.02, naming=(3.0, 1.0), sizes=EVERY_SIZE)
     return Stage(steps, rate=0.02, last=0.02, naming=(1.0, 1.0), sizes=EVERY_SIZE)
 
 

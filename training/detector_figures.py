@@ -152,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="models/tiny/detector/yolo_world_tiny.pt")
     parser.add_argument("--embedder", default="models/tiny/embedder")
-    parser.add_argument("--image-size", type=int, default=160)
+    parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--confidence", type=float, default=0.02)
     parser.add_argument("--iou", type=float, default=0.7)
     parser.add_argument("--max-regions", type=int, default=12)

@@ -38,7 +38,7 @@ class InProcess:
         self.embedder = OpenClipEmbedder.load(str(MODELS / "embedder"))
         weights = str(MODELS / "detector" / "yolo_world_tiny.pt")
         self.detector = YoloWorldDetector.load(
-            weights, text_encoder=self.embedder, image_size=160, confidence=0.02, iou=0.7
+            weights, text_encoder=self.embedder, image_size=224, confidence=0.02, iou=0.7
         )
 
     async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:

@@ -149,7 +149,7 @@ def served() -> YoloWorldDetector:
     """As the local profile serves it, with the text tower that it was trained with."""
     encoder = OpenClipEmbedder.load(str(MODELS / "embedder"))
     return YoloWorldDetector.load(
-        str(WEIGHTS), text_encoder=encoder, image_size=160, confidence=0.02, iou=0.7, threads=1
+        str(WEIGHTS), text_encoder=encoder, image_size=224, confidence=0.02, iou=0.7, threads=1
     )
 
 
