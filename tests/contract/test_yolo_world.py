@@ -172,7 +172,7 @@ def labels(detector: YoloWorldDetector, scene: Scene, vocabulary: tuple[str, ...
 
 
 def test_most_things_are_found_and_called_by_their_category(served: YoloWorldDetector) -> None:
-    """Of twenty categories; things that training never saw, of categories that it did."""
+    """Of all seen categories; things that training never saw, of categories that it did."""
     right: list[bool] = []
     found: list[bool] = []
     for scene in scenes(36, CATEGORIES):
@@ -183,7 +183,7 @@ def test_most_things_are_found_and_called_by_their_category(served: YoloWorldDet
 
 
 def test_things_of_unknown_categories_are_found_and_called_by_their_group(served: YoloWorldDetector) -> None:
-    """A rabbit is an animal, to a detector that has seen dogs and cats alone. Chance: one in ten."""
+    """A rabbit is an animal, to a detector that has seen dogs and foxes alone. Chance: one in ten."""
     right: list[bool] = []
     found: list[bool] = []
     for scene in scenes(150, HELD_OUT):

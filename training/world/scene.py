@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rap_serve.domain import places
 from training.world.canvas import Pixels, noise_patch
 from training.world.draw import draw_thing, tight_box
 from training.world.things import COLOURS, Thing
@@ -59,27 +61,12 @@ def relations(scene: Scene) -> list[tuple[int, Relation, int]]:
     where a thing covers a tenth or more of an earlier one.
     """
     found: list[tuple[int, Relation, int]] = []
-    for i in range(len(scene.things)):
-        for j in range(len(scene.things)):
-            if i != j:
-                found += [(i, relation, j) for relation in _stands(scene.boxes_xyxy[i], scene.boxes_xyxy[j])]
-                if i > j and _overlap(_corners(scene.boxes_xyxy[i]), _corners(scene.boxes_xyxy[j])) >= 0.1:
-                    found.append((i, "in front of", j))
+    boxes = scene.boxes_xyxy.tolist()
+    for i, j in permutations(range(len(boxes)), 2):
+        found += [(i, relation, j) for relation in places.relations(boxes[i], boxes[j])]
+        if i > j and _overlap(_corners(scene.boxes_xyxy[i]), _corners(scene.boxes_xyxy[j])) >= 0.1:
+            found.append((i, "in front of", j))
     return found
-
-
-def _stands(first: Boxes, second: Boxes) -> list[Relation]:
-    middle, sides = (
-        (first[:2] + first[2:] - second[:2] - second[2:]) / 2,
-        np.maximum(first[2:] - first[:2], second[2:] - second[:2]),
-    )
-    across: tuple[Relation, Relation] = ("right of", "left of")
-    down: tuple[Relation, Relation] = ("below", "above")
-    return [
-        words[0] if middle[axis] > 0 else words[1]
-        for axis, words in enumerate((across, down))
-        if abs(middle[axis]) > sides[axis] / 2
-    ]
 
 
 def _corners(box: Boxes) -> tuple[int, int, int, int]:
