@@ -129,8 +129,8 @@ class AuthorisationSettings(_Group):
     """
 
     required: bool = True
-    false_accept_rate: float = Field(0.03, gt=0, lt=1)
-    further_false_accept_rate: float = Field(0.06, gt=0, lt=1)
+    false_accept_rate: float = Field(0.02, gt=0, lt=1)
+    further_false_accept_rate: float = Field(0.03, gt=0, lt=1)
     max_evidence: int = Field(6, ge=1)
     lookalike_confidence: float = Field(0.9, gt=0, le=1)
 

@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 SHARES = tuple(round(0.05 * i, 2) for i in range(1, 19))
 RECALL = 0.95
-REPORTED_RATES = (0.01, 0.03, 0.05, 0.1)
+REPORTED_RATES = (0.01, 0.02, 0.05, 0.1)
 MOST_STRANGERS = 2
 
 

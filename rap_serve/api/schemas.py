@@ -76,9 +76,9 @@ class RapOptions(Body):
         min_length=1,
         max_length=MAX_EVIDENCE,
         description=(
-            "ids of the only concepts to consider; an unknown one is a 404. They enter the prompt as others do, where "
-            "the picture shows them or the text names them. Where the service runs without authorisation they enter "
-            "it as they are, as far as a prompt holds them."
+            "ids of the only concepts to name; an unknown one is a 404. They enter the prompt as others do, where the "
+            "picture shows them rather than another of the user's, or the text names them. Where the service runs "
+            "without authorisation they enter it as they are, as far as a prompt holds them."
         ),
     )
     task: Task = "chat"

@@ -52,14 +52,21 @@ class Library:
         best = np.stack([g.max(axis=1) for g in groups], axis=1)
         return best, np.stack([g.argmax(axis=1) for g in groups], axis=1)
 
-    def only(self, concept_ids: Sequence[str]) -> "Library":
-        """The same snapshot of these concepts alone, each once; raises ConceptNotFound."""
-        chosen = [self.get(concept_id) for concept_id in dict.fromkeys(concept_ids)]
-        return Library.of(chosen, dim=self.matrix.shape[1])
+    def places(self, concept_ids: Sequence[str]) -> tuple[int, ...]:
+        """Where these concepts stand in ``concepts``, each once; raises ConceptNotFound."""
+        known = {concept.id: place for place, concept in enumerate(self.concepts)}
+        for concept_id in concept_ids:
+            if concept_id not in known:
+                raise _not_found(concept_id)
+        return tuple(known[concept_id] for concept_id in dict.fromkeys(concept_ids))
 
     def get(self, concept_id: str) -> Concept:
         """The concept of that id; raises ConceptNotFound."""
         for concept in self.concepts:
             if concept.id == concept_id:
                 return concept
-        raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
+        raise _not_found(concept_id)
+
+
+def _not_found(concept_id: str) -> ConceptNotFound:
+    return ConceptNotFound(f"There is no concept {concept_id!r} here.")

@@ -7,7 +7,7 @@ than another of the owner's?* is a matter of the distance to the region's best o
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -116,8 +116,8 @@ class AuthorisationPolicy:
     """
 
     required: bool = True
-    false_accept_rate: float = 0.03
-    further_false_accept_rate: float = 0.06
+    false_accept_rate: float = 0.02
+    further_false_accept_rate: float = 0.03
     same_thing_overlap: float = 0.7
     max_evidence: int = 6
 
@@ -152,6 +152,7 @@ def authorise(
     *,
     calibration: Calibration,
     policy: AuthorisationPolicy,
+    considered: Container[int] | None = None,
 ) -> list[Acceptance]:
     """The pairs of region and concept that may enter a prompt, most alike first.
 
@@ -159,18 +160,21 @@ def authorise(
     for its most similar concept alone. The pair is accepted when strangers rarely look so much alike, the concept has
     no better region, and no box of the same thing has gone to a better pair. As many are accepted as are there, up to
     the policy's number.
+
+    ``considered``: the only concepts to return. All take part, for what shows another concept of the owner's does
+    not show one of these.
     """
     if similarities.size == 0:
         return []
     first, further = _thresholds(calibration, policy, concepts=similarities.shape[1])
     accepted: list[Acceptance] = []
     for pair in _claims(regions, similarities, confidences):
-        too_faint = pair.similarity < (further if accepted else first)
-        if len(accepted) == policy.max_evidence or (policy.required and too_faint):
+        if policy.required and pair.similarity < (further if accepted else first):
             break
         if not any(_contradicts(regions, pair, other, policy) for other in accepted):
             accepted.append(pair)
-    return accepted
+    named = [pair for pair in accepted if considered is None or pair.concept in considered]
+    return named[: policy.max_evidence]
 
 
 def authorise_named(

@@ -48,7 +48,8 @@ class Query:
     """What to retrieve for. ``boxes_xyxy``: regions to use instead of the detector's, in pixels as sent.
 
     ``about_picture``: whether the text speaks of this picture; then a name in it needs the support of a region.
-    ``concepts``: the ids of the only concepts to consider, all of the owner's where None.
+    ``concepts``: the ids of the only concepts to name, all of the owner's where None. Listing some takes from what is
+    found without and adds nothing: the others stay the rivals of those listed.
     """
 
     picture: Picture | None = None
@@ -62,17 +63,22 @@ class Query:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Compared:
-    """The regions of a picture against a library. The arrays are all (regions, concepts)."""
+    """The regions of a picture against a library. The arrays are all (regions, concepts).
+
+    ``considered``: the concepts that may be named, as columns.
+    """
 
     library: Library
+    considered: Sequence[int]
     regions: tuple[Region, ...]
     similarities: Matrix
     confidences: Matrix
     avatars: NDArray[np.int64]
 
     def candidates(self, region: int, count: int) -> RegionCandidates:
-        """A region and the concepts it resembles most."""
-        best = (-self.similarities[region]).argsort(kind="stable")[:count]
+        """A region and those of the concepts considered that it resembles most."""
+        columns = np.asarray(self.considered, np.int64)
+        best = columns[(-self.similarities[region, columns]).argsort(kind="stable")[:count]]
         return RegionCandidates(self.regions[region], tuple(self._candidate(region, int(i)) for i in best))
 
     def evidence(self, match: Acceptance, source: Literal["region", "mention"]) -> Evidence:
@@ -127,11 +133,10 @@ class Retrieve:
         with timings("total"):
             with timings("memory"):
                 library = await self._recall(owner)
-            if query.concepts is not None:
-                library = library.only(query.concepts)
+            considered = range(len(library.concepts)) if query.concepts is None else library.places(query.concepts)
             seen = await self._seen(owner, query, library, timings)
             with timings("match"):
-                found = self._matched(library, seen, query)
+                found = self._matched(library, considered, seen, query)
         outage = () if await self._cache.available() else ("cache",)
         degraded = (*(seen.degraded if seen else ()), *outage)
         cache = "bypass" if seen is None or outage else seen.cache
@@ -147,43 +152,51 @@ class Retrieve:
             return await self._look.boxes(owner, query.picture, [scaled(b, scale) for b in query.boxes_xyxy], timings)
         return await self._look.regions(owner, query.picture, library.categories, timings)
 
-    def _matched(self, library: Library, seen: Seen | None, query: Query) -> Retrieval:
+    def _matched(self, library: Library, considered: Sequence[int], seen: Seen | None, query: Query) -> Retrieval:
         policy = replace(self._policy, max_evidence=query.max_evidence or self._policy.max_evidence)
         if seen is None or query.picture is None:
-            evidence = self._unseen(library, query, policy)
+            evidence = self._unseen(library, considered, query, policy)
             return Retrieval(library, evidence=tuple(evidence[: policy.max_evidence]))
-        compared = self._compared(library, seen, scale=1 / query.picture.scale)
+        compared = self._compared(library, considered, seen, scale=1 / query.picture.scale)
         return Retrieval(
             library,
             regions=tuple(compared.candidates(r, query.candidates) for r in range(len(compared.regions))),
             evidence=tuple(self._seen_evidence(compared, query, policy)[: policy.max_evidence]),
         )
 
-    def _compared(self, library: Library, seen: Seen, *, scale: float) -> _Compared:
+    def _compared(self, library: Library, considered: Sequence[int], seen: Seen, *, scale: float) -> _Compared:
         """``scale``: pixels as sent per pixel of the picture that was seen."""
         similarities, avatars = library.similarities(seen.features.embeddings)
         regions = tuple(replace(r, box_xyxy=scaled(r.box_xyxy, scale)) for r in seen.features.regions)
-        return _Compared(library, regions, similarities, self._calibration.confidences(similarities), avatars)
+        confidences = self._calibration.confidences(similarities)
+        return _Compared(library, considered, regions, similarities, confidences, avatars)
 
     def _seen_evidence(self, compared: _Compared, query: Query, policy: AuthorisationPolicy) -> list[Evidence]:
         """What the picture supports; those asked for by name come first, since the answer is about them."""
+        library, considered = compared.library, compared.considered
         if query.concepts is not None and not policy.required:
-            return self._unseen(compared.library, query, policy)
+            return self._unseen(library, considered, query, policy)
         seen = compared.regions, compared.similarities, compared.confidences
-        accepted = authorise(*seen, calibration=self._calibration, policy=policy)
+        accepted = authorise(*seen, calibration=self._calibration, policy=policy, considered=considered)
         shown = [compared.evidence(a, "region") for a in accepted]
-        named = mentioned(query.text, compared.library.concepts)
-        rest = [i for i in named if i not in {a.concept for a in accepted}]
+        taken = {a.concept for a in accepted}
+        rest = [i for i in _named(library, considered, query.text) if i not in taken]
         if not query.about_picture or not policy.required:
-            return [*_taken_as_given(compared.library, rest, "mention"), *shown]
+            return [*_taken_as_given(library, rest, "mention"), *shown]
         supported = authorise_named(*seen, rest, taken=accepted, calibration=self._calibration)
         return [*(compared.evidence(a, "mention") for a in supported), *shown]
 
-    def _unseen(self, library: Library, query: Query, policy: AuthorisationPolicy) -> list[Evidence]:
+    def _unseen(
+        self, library: Library, considered: Sequence[int], query: Query, policy: AuthorisationPolicy
+    ) -> list[Evidence]:
         """What needs no picture: the concepts that the text names, or those of the request, taken at its word."""
         if query.concepts is not None and not policy.required:
-            return _taken_as_given(library, range(len(library.concepts)), "request")
-        return _taken_as_given(library, mentioned(query.text, library.concepts), "mention")
+            return _taken_as_given(library, considered, "request")
+        return _taken_as_given(library, _named(library, considered, query.text), "mention")
+
+
+def _named(library: Library, considered: Sequence[int], text: str) -> list[int]:
+    return [i for i in mentioned(text, library.concepts) if i in considered]
 
 
 def _taken_as_given(library: Library, indices: Sequence[int], source: Literal["mention", "request"]) -> list[Evidence]:

@@ -143,6 +143,24 @@ async def test_listed_concepts_are_the_only_ones_considered(
     assert [(e.concept_id, e.source, e.box_xyxy) for e in bare] == [(house.id, "request", None)]
 
 
+async def test_what_shows_another_concept_does_not_show_a_listed_one(
+    made: MakeRetrieve, owner: Owner, remembered: list[Concept], real_memory: MilvusMemory, models: InProcess
+) -> None:
+    """Listed alone, a look-alike of what is there is compared with what is there all the same."""
+    mug, _ = remembered
+    shown, similar = await picture(1, "mug"), await picture(1, "mug")
+    box = (await models.detect(similar.pixels, ("mug", "object")))[0].box_xyxy
+    left, top, right, bottom = box
+    narrower = (left + 0.15 * (right - left), top, right, bottom)
+    avatar = replace(mug.avatars[0], id=new_ulid(), embedding=(await models.embed(similar.pixels, [narrower]))[0])
+    twin = replace(concept(owner, "the-twin", category="mug"), avatars=(avatar,))
+    await real_memory.put(twin, expected_version=None)
+    retrieve = made(AuthorisationPolicy())
+    for listed, named in (((mug.id, twin.id), ["the-mug"]), ((mug.id,), ["the-mug"]), ((twin.id,), [])):
+        found = await retrieve(owner, Query(picture=shown, concepts=listed))
+        assert [e.name for e in found.evidence] == named
+
+
 async def test_a_listed_concept_that_is_not_there_is_an_error(made: MakeRetrieve, owner: Owner) -> None:
     """As anywhere else."""
     with pytest.raises(ConceptNotFound):

@@ -62,15 +62,13 @@ def test_an_unknown_id_is_not_found() -> None:
         Library.of([], dim=1).get("01")
 
 
-def test_a_part_of_a_library_holds_the_chosen_concepts_alone() -> None:
-    """Each once, with all its avatars; an unknown one is not found."""
-    library = Library.of([concept("a", [1, 0], [0, 1]), concept("b", [0.6, 0.8]), concept("c", [1, 0])], dim=2)
+def test_ids_have_a_place_each_in_the_order_asked() -> None:
+    """Each once; an unknown one is not found."""
+    library = Library.of([concept("a", [1, 0]), concept("b", [0.6, 0.8]), concept("c", [1, 0])], dim=2)
     first, _, last = library.concepts
-    part = library.only([last.id, first.id, last.id])
-    assert part.concepts == (first, last)
-    assert len(part.matrix) == len(first.avatars) + len(last.avatars)
+    assert library.places([last.id, first.id, last.id]) == (2, 0)
     with pytest.raises(ConceptNotFound):
-        library.only([first.id, "01"])
+        library.places([first.id, "01"])
 
 
 @pytest.mark.parametrize(

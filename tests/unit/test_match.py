@@ -115,6 +115,26 @@ def test_as_many_are_named_as_are_there_up_to_what_a_prompt_holds() -> None:
     assert [c for _, c in pairs(regions, rows.tolist())] == [5, 1, 3, 7, 0, 4]
 
 
+def test_considering_some_concepts_takes_from_what_is_found_and_adds_nothing() -> None:
+    """A region speaks for the concept it resembles most, and where that one is not considered it says nothing."""
+    matrix = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.95]], np.float32)
+    found = [
+        [
+            a.concept
+            for a in authorise(
+                [box(0), box(50)],
+                matrix,
+                sure(matrix),
+                calibration=CALIBRATION,
+                policy=replace(POLICY, max_evidence=1),
+                considered=some,
+            )
+        ]
+        for some in (None, (0, 1, 2), (0, 1), (1,))
+    ]
+    assert found == [[2], [2], [0], []]
+
+
 def test_without_authorisation_every_region_names_what_it_resembles_most() -> None:
     """However little, and whatever the boxes share; a concept is named once."""
     assert pairs([box(0), box(1), box(50)], [[0.3, 0.1], [0.1, 0.2], [0.05, 0.15]], BARE) == [(0, 0), (1, 1)]
