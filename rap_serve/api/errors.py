@@ -19,13 +19,18 @@ STATUS: dict[type[errors.RapError], int] = {
     errors.UnsafeImageUrl: 400,
     errors.TooLarge: 413,
     errors.Unauthorised: 401,
+    errors.Forbidden: 403,
+    errors.TenantSuspended: 403,
+    errors.QuotaExceeded: 403,
     errors.NotFound: 404,
     errors.ConceptNotFound: 404,
     errors.ModelNotFound: 404,
+    errors.TenantNotFound: 404,
     errors.Conflict: 409,
     errors.NameTaken: 409,
     errors.VersionMismatch: 412,
     errors.Overloaded: 429,
+    errors.RateLimited: 429,
     errors.Unavailable: 503,
 }
 RETRY_AFTER_SECONDS = {429: 1, 503: 2}
@@ -45,6 +50,8 @@ def envelope(message: str, *, status: int, code: str, param: str | None = None) 
 def _type(status: int) -> str:
     if status == 401:
         return "authentication_error"
+    if status == 403:
+        return "permission_error"
     if status == 429:
         return "rate_limit_error"
     return "server_error" if status >= 500 else "invalid_request_error"

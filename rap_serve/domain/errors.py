@@ -7,13 +7,18 @@ RapError
 │   ├── UnsafeImageUrl
 │   └── TooLarge
 ├── Unauthorised          no key, or a wrong one
+├── Forbidden             a key that opens other things than this
+│   ├── TenantSuspended
+│   └── QuotaExceeded
 ├── NotFound
 │   ├── ConceptNotFound
-│   └── ModelNotFound
+│   ├── ModelNotFound
+│   └── TenantNotFound
 ├── Conflict              the state of the memory forbids it
 │   ├── NameTaken
 │   └── VersionMismatch
 ├── Overloaded            try again later: too much is going on
+│   └── RateLimited       the tenant's limit per minute is used up
 └── Unavailable           try again later: a part of the system cannot be reached
 
 ``code`` is the stable word a client may branch on. One positional message, so that the errors
@@ -65,6 +70,24 @@ class Unauthorised(RapError):
     code = "invalid_api_key"
 
 
+class Forbidden(RapError):
+    """The key was not given the scope that this needs."""
+
+    code = "insufficient_scope"
+
+
+class TenantSuspended(Forbidden):
+    """The tenant is suspended, or gone."""
+
+    code = "tenant_suspended"
+
+
+class QuotaExceeded(Forbidden):
+    """The tenant holds as much as it may."""
+
+    code = "quota_exceeded"
+
+
 class NotFound(RapError):
     """Nothing of the caller's has that address."""
 
@@ -81,6 +104,12 @@ class ModelNotFound(NotFound):
     """The service hosts no such model."""
 
     code = "model_not_found"
+
+
+class TenantNotFound(NotFound):
+    """There is no such tenant, or it is not the caller's."""
+
+    code = "tenant_not_found"
 
 
 class Conflict(RapError):
@@ -105,6 +134,12 @@ class Overloaded(RapError):
     """A queue is full."""
 
     code = "overloaded"
+
+
+class RateLimited(Overloaded):
+    """The tenant has used up its requests or tokens of this minute."""
+
+    code = "rate_limit_exceeded"
 
 
 class Unavailable(RapError):

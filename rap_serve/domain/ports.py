@@ -11,6 +11,17 @@ from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.prompt import Turn
 from rap_serve.domain.region import BoxXyxy, Pixels, Region, checked_box
+from rap_serve.domain.tenancy import (
+    Act,
+    Allowance,
+    Amounts,
+    ApiKey,
+    Audited,
+    Consumption,
+    Limits,
+    Tenant,
+    TenantState,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,3 +169,101 @@ class Cache(Protocol):
 
     async def available(self) -> bool:
         """Whether copies can be kept at all right now."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenancyChanges:
+    """Tenants and keys that changed, as they are now. ``revision``: from where to ask next time."""
+
+    revision: int
+    tenants: tuple[Tenant, ...]
+    keys: tuple[ApiKey, ...]
+
+
+class Tenants(Protocol):
+    """The tenants and their keys. Every change is durable, and written down, when it returns. Raises Unavailable."""
+
+    async def changes(self, *, since: int) -> TenancyChanges:
+        """What changed after revision ``since``; all there is for 0."""
+
+    async def add(self, tenant: Tenant, act: Act | None) -> None:
+        """A new tenant; raises Conflict where the id is taken. ``act``: None for those of the settings."""
+
+    async def get(self, tenant: str) -> Tenant:
+        """Raises TenantNotFound."""
+
+    async def page(self, *, after: str, limit: int) -> Sequence[Tenant]:
+        """Up to ``limit`` tenants whose ids come after ``after``, in that order."""
+
+    async def change(self, tenant: str, *, limits: Limits | None, state: TenantState | None, act: Act) -> Tenant:
+        """The tenant with what is not None; raises TenantNotFound, for an erased one too."""
+
+    async def add_key(self, key: ApiKey, act: Act) -> None:
+        """Raises TenantNotFound."""
+
+    async def keys(self, tenant: str) -> Sequence[ApiKey]:
+        """All of a tenant's, oldest first, ended ones included. Raises TenantNotFound."""
+
+    async def end_key(self, tenant: str, key_id: str, *, at: int, act: Act, successor: ApiKey | None = None) -> ApiKey:
+        """Ends a key at ``at``, or when it would have ended anyway; ``successor`` is added with it. Raises NotFound."""
+
+
+class Audit(Protocol):
+    """What was done in administration, for ever."""
+
+    async def note(self, act: Act) -> None:
+        """Writes down what no other call does."""
+
+    async def page(self, tenant: str | None, *, after: str, limit: int) -> Sequence[Audited]:
+        """Up to ``limit`` acts after the one of that id, oldest first; of all tenants for None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A part of a quota that a write under way has taken, or will give back."""
+
+    id: str
+    owner: Owner
+    amounts: Amounts
+
+
+class Quotas(Protocol):
+    """What owners hold, counted exactly: the sum of all writes that were settled, and of those under way."""
+
+    async def reserve(self, owner: Owner, amounts: Amounts) -> Reservation:
+        """Before a write: takes what of ``amounts`` grows. Raises QuotaExceeded, and TenantNotFound."""
+
+    async def settle(self, reservation: Reservation) -> None:
+        """After a write that happened."""
+
+    async def release(self, reservation: Reservation) -> None:
+        """After a write that did not happen."""
+
+    async def overdue(self, *, limit: int) -> Sequence[Reservation]:
+        """Up to ``limit`` whose writer has died, or did not learn what came of its write."""
+
+    async def recount(self, reservation: Reservation, actual: Amounts) -> None:
+        """Ends an overdue reservation: its owner holds ``actual``."""
+
+    async def held(self, tenant: str) -> Amounts:
+        """What a tenant's owners hold, reservations included. Raises TenantNotFound."""
+
+
+class Usage(Protocol):
+    """What was used, per tenant, user, day and kind."""
+
+    async def add(self, consumptions: Sequence[Consumption]) -> None:
+        """Adds to what is there, all or nothing."""
+
+    async def between(self, tenant: str, first_day: str, last_day: str, *, user: str | None) -> Sequence[Consumption]:
+        """What a tenant, or one user of it, used on these days, both included; oldest first."""
+
+
+class RateLimits(Protocol):
+    """Limits per minute, shared by all gateways where they can be."""
+
+    async def take(self, bucket: str, amount: int, *, per_minute: int) -> Allowance:
+        """``amount`` out of ``bucket``, or nothing of it: then ``retry_in`` is set."""
+
+    async def give_back(self, bucket: str, amount: int, *, per_minute: int) -> None:
+        """What was taken too much; a negative amount takes more, whether it is there or not."""

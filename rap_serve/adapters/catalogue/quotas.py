@@ -1,0 +1,147 @@
+"""What owners hold, counted so that no crash and no crowd of writers makes it wrong."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.schema import owners, reservations, tenants
+from rap_serve.domain.concept import Owner, new_ulid
+from rap_serve.domain.errors import QuotaExceeded, TenantNotFound
+from rap_serve.domain.ports import Reservation
+from rap_serve.domain.tenancy import Amounts
+
+KINDS = ("concepts", "avatars", "bytes")
+
+
+class SqlQuotas:
+    """See Quotas."""
+
+    def __init__(self, database: Database, *, lease_seconds: float = 120.0) -> None:
+        """``lease_seconds``: more than any write takes; then its reservation is overdue."""
+        self._database = database
+        self._lease_ms = round(lease_seconds * 1_000)
+
+    async def reserve(self, owner: Owner, amounts: Amounts) -> Reservation:
+        """See Quotas."""
+        now_ms = time.time_ns() // 1_000_000
+        reservation = Reservation(new_ulid(now_ms=now_ms), owner, amounts)
+        row = {"id": reservation.id, "tenant": owner.tenant, "user": owner.user, **_columns(amounts)}
+
+        def work(connection: Connection) -> None:
+            _take(connection, owner.tenant, amounts.rising())
+            connection.execute(insert(reservations).values(**row, overdue_at=now_ms + self._lease_ms))
+
+        await self._database.write(work)
+        return reservation
+
+    async def settle(self, reservation: Reservation) -> None:
+        """See Quotas."""
+
+        def work(connection: Connection) -> None:
+            if not _ended(connection, reservation):
+                self._suspect(connection, reservation.owner)
+            else:
+                falling = reservation.amounts + -reservation.amounts.rising()
+                _add(connection, tenants, tenants.c.id == reservation.owner.tenant, falling)
+                _know(connection, reservation.owner)
+                _add(connection, owners, _of(reservation.owner), reservation.amounts)
+
+        await self._database.write(work)
+
+    def _suspect(self, connection: Connection, owner: Owner) -> None:
+        """Has an owner counted anew: a write outlived its reservation, and was counted or was not."""
+        row = {"id": new_ulid(), "tenant": owner.tenant, "user": owner.user, **_columns(Amounts())}
+        connection.execute(insert(reservations).values(**row, overdue_at=0))
+
+    async def release(self, reservation: Reservation) -> None:
+        """See Quotas."""
+
+        def work(connection: Connection) -> None:
+            if _ended(connection, reservation):
+                _add(connection, tenants, tenants.c.id == reservation.owner.tenant, -reservation.amounts.rising())
+
+        await self._database.write(work)
+
+    async def overdue(self, *, limit: int) -> Sequence[Reservation]:
+        """See Quotas."""
+        now_ms = time.time_ns() // 1_000_000
+        query = select(reservations).where(reservations.c.overdue_at < now_ms).limit(limit)
+        rows = await self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return [
+            Reservation(r["id"], Owner(r["tenant"], r["user"]), Amounts(**{kind: r[kind] for kind in KINDS}))
+            for r in rows
+        ]
+
+    async def recount(self, reservation: Reservation, actual: Amounts) -> None:
+        """See Quotas."""
+        owner = reservation.owner
+
+        def work(connection: Connection) -> None:
+            if not _ended(connection, reservation):
+                return
+            _know(connection, owner)
+            known = connection.execute(select(*_columns_of(owners)).where(_of(owner))).one()
+            counted = Amounts(**dict(zip(KINDS, known, strict=True)))
+            _add(connection, tenants, tenants.c.id == owner.tenant, actual + -counted + -reservation.amounts.rising())
+            connection.execute(update(owners).where(_of(owner)).values(**_columns(actual)))
+
+        await self._database.write(work)
+
+    async def held(self, tenant: str) -> Amounts:
+        """See Quotas."""
+        query = select(*_columns_of(tenants)).where(tenants.c.id == tenant)
+        found = await self._database.read(lambda connection: connection.execute(query).first())
+        if found is None:
+            raise TenantNotFound(f"There is no tenant {tenant!r}.")
+        return Amounts(**dict(zip(KINDS, found, strict=True)))
+
+
+def _take(connection: Connection, tenant: str, rising: Amounts) -> None:
+    """Adds to what the tenant holds, in one statement that fails where a limit would be passed."""
+    fits = [
+        (tenants.c[f"max_{kind}"].is_(None)) | (tenants.c[kind] + amount <= tenants.c[f"max_{kind}"])
+        for kind, amount in _columns(rising).items()
+        if amount
+    ]
+    added = {kind: tenants.c[kind] + amount for kind, amount in _columns(rising).items()}
+    if connection.execute(update(tenants).where(tenants.c.id == tenant, *fits).values(**added)).rowcount:
+        return
+    row = connection.execute(select(tenants).where(tenants.c.id == tenant)).mappings().first()
+    if row is None:
+        raise TenantNotFound(f"There is no tenant {tenant!r}.")
+    full = [k for k, n in _columns(rising).items() if row[f"max_{k}"] is not None and row[k] + n > row[f"max_{k}"]]
+    limits = ", ".join(f"{row[k]:,} of {row[f'max_{k}']:,} {k}" for k in full)
+    raise QuotaExceeded(f"The quota does not allow it: {limits} are taken. Delete something, or ask for more.")
+
+
+def _ended(connection: Connection, reservation: Reservation) -> bool:
+    """Whether this call is the one that ends it."""
+    return bool(connection.execute(delete(reservations).where(reservations.c.id == reservation.id)).rowcount)
+
+
+def _know(connection: Connection, owner: Owner) -> None:
+    """A row for the owner, if there is none."""
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    row = {"tenant": owner.tenant, "user": owner.user, "created_at": time.time_ns() // 1_000_000, **_columns(Amounts())}
+    connection.execute(make(owners).values(**row).on_conflict_do_nothing())
+
+
+def _add(connection: Connection, table: Table, where: Any, amounts: Amounts) -> None:
+    added = {kind: table.c[kind] + amount for kind, amount in _columns(amounts).items()}
+    connection.execute(update(table).where(where).values(**added))
+
+
+def _of(owner: Owner) -> Any:
+    return (owners.c.tenant == owner.tenant) & (owners.c.user == owner.user)
+
+
+def _columns(amounts: Amounts) -> dict[str, int]:
+    return {kind: getattr(amounts, kind) for kind in KINDS}
+
+
+def _columns_of(table: Table) -> list[Any]:
+    return [table.c[kind] for kind in KINDS]

@@ -1,0 +1,97 @@
+"""The tables. Times are milliseconds since 1970; a ``revision`` says in which order tenants and keys changed."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+ID = String(64)
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    comment="one row; whoever changes a tenant or a key counts it up, and so waits for who is doing the same",
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False, index=True),
+    Column("max_concepts", BigInteger),
+    Column("max_avatars", BigInteger),
+    Column("max_bytes", BigInteger),
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("concepts", BigInteger, nullable=False, default=0),
+    Column("avatars", BigInteger, nullable=False, default=0),
+    Column("bytes", BigInteger, nullable=False, default=0),
+    comment="concepts, avatars and bytes: what its owners hold, and what writes under way have reserved",
+)
+
+keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("tenant", ID, nullable=False, index=True),
+    Column("label", String(128), nullable=False),
+    Column("shown", String(16), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("scopes", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("revision", BigInteger, nullable=False, index=True),
+)
+
+owners = Table(
+    "owners",
+    metadata,
+    Column("tenant", ID, primary_key=True),
+    Column("user", ID, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("concepts", BigInteger, nullable=False, default=0),
+    Column("avatars", BigInteger, nullable=False, default=0),
+    Column("bytes", BigInteger, nullable=False, default=0),
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("tenant", ID, nullable=False, index=True),
+    Column("user", ID, nullable=False),
+    Column("concepts", BigInteger, nullable=False),
+    Column("avatars", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("overdue_at", BigInteger, nullable=False, index=True),
+    comment="what a write under way will add or take away; one that is overdue has an unknown end",
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("tenant", ID, primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("user", ID, primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("tenant", ID, nullable=False),
+    Column("actor", ID, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", String(160), nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("audit_by_tenant", "tenant", "id"),
+)
