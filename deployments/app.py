@@ -19,6 +19,8 @@ def build(settings: Settings) -> Application:
     """
     if settings.ingress.serve.max_replicas > 1 and settings.redis.url is None:
         raise InvalidInput("Several gateways need redis.url: without it each would cache what others change.")
+    if not settings.auth.secret.get_secret_value():
+        raise InvalidInput("Set auth.secret (RAP_AUTH__SECRET) to a long random text, once and for ever.")
     detector = _deployment(DetectorDeployment, settings.detector.serve).bind(settings.detector)
     embedder = _deployment(EmbedderDeployment, settings.embedder.serve).bind(settings.embedder)
     gateway = _deployment(IngressDeployment, settings.ingress.serve)

@@ -27,11 +27,13 @@ def prepare_environment(home: Path) -> None:
     """What every process of this service inherits.
 
     Ray's ports may be seen by others on the network, so they ask for a token; it lives as long as the service.
-    Its workers run at low priority unless told otherwise, which on one machine starves the service first.
+    Its workers run at low priority unless told otherwise, which on one machine starves the service first. A machine
+    that is busy with other things takes longer to start it than it waits for by default.
     """
     os.environ[MARK] = str(home)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 

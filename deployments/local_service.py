@@ -6,7 +6,6 @@ serves.
 
 import json
 import os
-import secrets
 import signal
 import threading
 from pathlib import Path
@@ -21,6 +20,7 @@ from deployments.app import build
 from deployments.status import Status
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
+from rap_serve.domain.tenancy import new_secret
 from rap_serve.settings import PROJECT_ROOT, AuthSettings, Settings
 
 APPLICATION = "rap"
@@ -79,7 +79,8 @@ class LocalService:
         metrics_port = free_port()
         os.environ.setdefault("RAP_BLOBS__URL", str(self._home / "blobs"))
         os.environ["RAP_INGRESS__METRICS_URL"] = f"http://127.0.0.1:{metrics_port}/metrics"
-        settings = with_tenant(Settings.load(self._profile), api_key(self._home))
+        os.environ.setdefault("RAP_CATALOGUE__URL", f"sqlite:///{self._home / 'catalogue.sqlite3'}")
+        settings = with_secrets(Settings.load(self._profile), self._home)
         if settings.milvus.embedded:
             with self._status.step("memory"):
                 settings = self._with_embedded_memory(settings)
@@ -90,7 +91,7 @@ class LocalService:
             self._listen()
             serve.start(http_options=HTTPOptions(host="127.0.0.1", port=self._port))
         self._deploy(settings)
-        self._announce(settings.auth.keys[TENANT].get_secret_value())
+        self._announce(settings.auth)
 
     def _with_embedded_memory(self, settings: Settings) -> Settings:
         port = free_port()
@@ -115,8 +116,11 @@ class LocalService:
             if self._status.all_done:
                 return
 
-    def _announce(self, key: str) -> None:
-        service = {"url": f"http://127.0.0.1:{self._port}", "api_key": key, "pid": os.getpid()}
+    def _announce(self, auth: AuthSettings) -> None:
+        keys = {"api_key": auth.keys[TENANT].get_secret_value()}
+        if auth.operator_key is not None:
+            keys["operator_key"] = auth.operator_key.get_secret_value()
+        service = {"url": f"http://127.0.0.1:{self._port}", **keys, "pid": os.getpid()}
         write_private(self._home / "service.json", json.dumps(service))
         self._status.ready()
 
@@ -148,17 +152,21 @@ def start_ray(metrics_port: int) -> None:
     )
 
 
-def with_tenant(settings: Settings, key: str) -> Settings:
-    """``settings`` with a first tenant, unless they name its key themselves."""
-    keys = {TENANT: SecretStr(key), **settings.auth.keys}
-    return settings.model_copy(update={"auth": AuthSettings(keys=keys)})
+def with_secrets(settings: Settings, home: Path) -> Settings:
+    """``settings`` with this home's own secret, operator key and first tenant where they name none themselves."""
+    auth = settings.auth
+    own = AuthSettings(
+        secret=auth.secret if auth.secret.get_secret_value() else SecretStr(kept_secret(home / "secret")),
+        operator_key=auth.operator_key or SecretStr(kept_secret(home / "operator_key")),
+        keys={TENANT: SecretStr(kept_secret(home / "api_key")), **auth.keys},
+    )
+    return settings.model_copy(update={"auth": own})
 
 
-def api_key(home: Path) -> str:
-    """The key of this home's tenant, made at its first start."""
-    path = home / "api_key"
+def kept_secret(path: Path) -> str:
+    """What the file holds, a fresh API key at first."""
     if not path.exists():
-        write_private(path, f"rap_{secrets.token_urlsafe(32)}")
+        write_private(path, new_secret())
     return path.read_text().strip()
 
 

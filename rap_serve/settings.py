@@ -43,9 +43,21 @@ class BatchSettings(_Group):
 
 
 class AuthSettings(_Group):
-    """API keys, ``{tenant: key}``."""
+    """Who is let in, besides the keys that are issued at run time.
 
+    ``secret``: under which keys are hashed, the same on every gateway and for ever. ``operator_key``: opens
+    ``/admin/v1``. ``keys``: ``{tenant: key}``, each with all scopes; these tenants are made where they do not exist.
+    """
+
+    secret: SecretStr = SecretStr("")
+    operator_key: SecretStr | None = None
     keys: dict[str, SecretStr] = Field(default_factory=dict)
+
+
+class CatalogueSettings(_Group):
+    """Tenants, keys, quotas, usage: a SQL database, ``sqlite:///file`` or ``postgresql+psycopg://...``."""
+
+    url: SecretStr = SecretStr("sqlite:///.rap/catalogue.sqlite3")
 
 
 class MilvusSettings(_Group):
@@ -164,6 +176,7 @@ class Settings(BaseSettings):
     )
 
     auth: AuthSettings = AuthSettings()
+    catalogue: CatalogueSettings = CatalogueSettings()
     milvus: MilvusSettings = MilvusSettings()
     redis: RedisSettings = RedisSettings()
     blobs: BlobSettings = BlobSettings()

@@ -73,7 +73,11 @@ class RunningService:
         headers = {"Authorization": f"Bearer {key or self.api_key}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
 
-    def log_tail(self) -> str:
-        """The last lines of the service's log."""
+    def log_text(self) -> str:
+        """All of the service's log."""
         log = self.home / "logs" / "service.log"
-        return "\n".join(log.read_text().splitlines()[-30:]) if log.exists() else "no log"
+        return log.read_text() if log.exists() else "no log"
+
+    def log_tail(self) -> str:
+        """The last lines of it."""
+        return "\n".join(self.log_text().splitlines()[-30:])

@@ -11,7 +11,7 @@ from rap_serve.domain.library import Library
 from rap_serve.domain.ports import Features
 from rap_serve.domain.region import BoxXyxy, Region
 
-SCHEMA = 1
+SCHEMA = 2
 _MALFORMED = (ValueError, TypeError, LookupError, msgpack.UnpackException)
 
 
@@ -28,7 +28,7 @@ def encode_library(owner: Owner, library: Library) -> bytes:
             c.version,
             c.created_at,
             c.updated_at,
-            [[a.id, a.image_key, a.picture_size, a.box_xyxy] for a in c.avatars],
+            [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy] for a in c.avatars],
         ]
         for c in library.concepts
     ]
@@ -63,11 +63,12 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
                         Avatar(
                             id=a_id,
                             image_key=key,
+                            size_bytes=size_bytes,
                             picture_size=(size[0], size[1]),
                             box_xyxy=box and _box(box),
                             embedding=embedding,
                         )
-                        for (a_id, key, size, box), embedding in zip(avatars, rows, strict=True)
+                        for (a_id, key, size_bytes, size, box), embedding in zip(avatars, rows, strict=True)
                     ),
                 )
             )

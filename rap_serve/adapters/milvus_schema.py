@@ -87,7 +87,7 @@ def record_row(concept: Concept, embedder: str) -> Row:
         "metadata": dict(concept.metadata),
         "created_at": concept.created_at,
         "updated_at": concept.updated_at,
-        "avatars": [[a.id, a.image_key, a.picture_size, a.box_xyxy] for a in concept.avatars],
+        "avatars": [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy] for a in concept.avatars],
     }
     embeddings = np.stack([a.embedding for a in concept.avatars]).astype("<f4")
     return {
@@ -143,8 +143,15 @@ def concept_of(row: Mapping[str, Any], owner: Owner, dim: int) -> Concept:
         created_at=body["created_at"],
         updated_at=body["updated_at"],
         avatars=tuple(
-            Avatar(id=i, image_key=key, picture_size=(size[0], size[1]), box_xyxy=_box(box), embedding=embedding)
-            for (i, key, size, box), embedding in zip(body["avatars"], embeddings, strict=True)
+            Avatar(
+                id=avatar_id,
+                image_key=key,
+                size_bytes=size_bytes,
+                picture_size=(size[0], size[1]),
+                box_xyxy=_box(box),
+                embedding=embedding,
+            )
+            for (avatar_id, key, size_bytes, size, box), embedding in zip(body["avatars"], embeddings, strict=True)
         ),
     )
 

@@ -1,12 +1,16 @@
 """The FastAPI application, made of routes, errors and the gate."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
 from fastapi import FastAPI
 
 from rap_serve import __version__
 from rap_serve.api import errors
 from rap_serve.api.deps import UseCases
 from rap_serve.api.gate import Gate, RequestMetrics
-from rap_serve.api.routes import chat, concepts, health, retrieve
+from rap_serve.api.routes import admin, chat, concepts, health, retrieve, usage
 
 
 def create_app(use_cases: UseCases, *, metrics: RequestMetrics, metrics_url: str | None) -> FastAPI:
@@ -16,16 +20,31 @@ def create_app(use_cases: UseCases, *, metrics: RequestMetrics, metrics_url: str
         version=__version__,
         description="Retrieval-augmented personalization of multimodal LLMs, OpenAI-compatible.",
         redirect_slashes=False,
+        lifespan=lambda _: _running(use_cases),
     )
     app.state.use_cases = use_cases
     app.state.metrics_url = metrics_url
     errors.install(app)
-    for route in (chat, concepts, retrieve, health):
+    for route in (chat, concepts, retrieve, usage, admin, health):
         app.include_router(route.router)
     app.add_middleware(
         Gate,
         authenticate=use_cases.authenticate,
+        throttle=use_cases.throttle,
         body_bytes=use_cases.limits.body_bytes,
         metrics=metrics,
     )
     return app
+
+
+@contextlib.asynccontextmanager
+async def _running(use_cases: UseCases) -> AsyncIterator[None]:
+    """What goes on beside the requests; what was counted last is written down at the end."""
+    tasks = [asyncio.create_task(work()) for work in use_cases.background]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await use_cases.meter.flush()

@@ -1,27 +1,42 @@
 """What routes are given: the use cases, and who is calling."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Depends, Path, Request
 
 from rap_serve.domain.concept import Owner
-from rap_serve.domain.ports import Pictures
+from rap_serve.domain.ports import Audit, Pictures, Quotas, Tenants, Usage
+from rap_serve.domain.tenancy import Caller
+from rap_serve.services.administer import Administer
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.edit import Edit, Forget
+from rap_serve.services.meter import Meter
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
+from rap_serve.services.throttle import Throttle
 from rap_serve.settings import LimitSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UseCases:
-    """All that the service can do, wired once at start. ``check_ready`` raises Unavailable."""
+    """All that the service can do, wired once at start. ``check_ready`` raises Unavailable.
+
+    ``background``: what runs as long as the gateway does.
+    """
 
     authenticate: Authenticate
+    administer: Administer
+    throttle: Throttle
+    meter: Meter
+    tenants: Tenants
+    quotas: Quotas
+    usage: Usage
+    audit: Audit
+    background: tuple[Callable[[], Coroutine[None, None, None]], ...]
     pictures: Pictures
     check_ready: Callable[[], Awaitable[None]]
     recall: Recall
@@ -40,9 +55,14 @@ def use_cases(request: Request) -> UseCases:
     return cast(UseCases, request.app.state.use_cases)
 
 
+def caller(request: Request) -> Caller:
+    """Who the gate found behind the key."""
+    return cast(Caller, request.state.caller)
+
+
 def tenant(request: Request) -> str:
-    """The tenant that the gate found behind the key."""
-    return cast(str, request.state.tenant)
+    """The tenant behind the key."""
+    return caller(request).tenant
 
 
 def path_owner(request: Request, user: Annotated[str, Path()]) -> Owner:

@@ -1,18 +1,27 @@
-"""What every request passes before a route sees it: id, size, key; and what is counted afterwards."""
+"""What every request passes before a route sees it: id, key, scope, rate, size; and what is counted afterwards."""
 
+import math
 import time
+from collections.abc import Iterator
 from typing import Protocol
 
 import structlog
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rap_serve.api.errors import answer_for
 from rap_serve.domain.concept import new_ulid
 from rap_serve.domain.errors import RapError, TooLarge
+from rap_serve.domain.tenancy import Allowance, Caller, KeyScope
 from rap_serve.services.authenticate import Authenticate
+from rap_serve.services.throttle import Throttle, refusal
 
 KEYED_PREFIXES = ("/v1/", "/admin/")
+ASKING = ("/v1/chat/completions",)
+ASKING_SUFFIX = "/retrieve"
+"""What is posted and yet changes nothing."""
+
 _DRAINED_TIMES_LIMIT = 4
 _log = structlog.get_logger()
 
@@ -24,11 +33,20 @@ class RequestMetrics(Protocol):
 
 
 class Gate:
-    """ASGI middleware. A keyed path without a valid key never reaches a route or has its body parsed."""
+    """ASGI middleware. A keyed path without a key that may do this never reaches a route or has its body parsed."""
 
-    def __init__(self, app: ASGIApp, *, authenticate: Authenticate, body_bytes: int, metrics: RequestMetrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authenticate: Authenticate,
+        throttle: Throttle,
+        body_bytes: int,
+        metrics: RequestMetrics,
+    ) -> None:
         self._app = app
         self._authenticate = authenticate
+        self._throttle = throttle
         self._body_bytes = body_bytes
         self._metrics = metrics
 
@@ -38,13 +56,16 @@ class Gate:
             return
         request = Request(scope)
         request.state.request_id = f"req_{new_ulid().lower()}"
+        request.state.allowances = {}
         started, status = time.perf_counter(), 500
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", request.state.request_id.encode()))
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request.state.request_id
+                headers.update(dict(_rate_headers(request.state.allowances)))
             await send(message)
 
         try:
@@ -56,7 +77,7 @@ class Gate:
             _log.info(
                 "request",
                 request_id=request.state.request_id,
-                tenant=getattr(request.state, "tenant", None),
+                tenant=_tenant(request),
                 method=request.method,
                 route=route,
                 status=status,
@@ -66,12 +87,23 @@ class Gate:
     async def _admitted(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["path"].startswith(KEYED_PREFIXES):
-                request.state.tenant = self._authenticate(request.headers.get("authorization"))
+                await self._keyed(request)
             body = await self._bounded(request, receive)
         except RapError as error:
             await answer_for(error)(scope, receive, send)
             return
         await self._app(scope, body, send)
+
+    async def _keyed(self, request: Request) -> None:
+        """Raises Unauthorised, Forbidden, RateLimited or Unavailable."""
+        caller = await self._authenticate(request.headers.get("authorization"))
+        request.state.caller = caller
+        caller.require(needed_scope(request.method, request.scope["path"]))
+        allowance = await self._throttle.request(caller.tenant) if caller.tenant else None
+        if allowance is not None:
+            request.state.allowances["requests"] = allowance
+            if allowance.retry_in is not None:
+                raise refusal("requests", allowance)
 
     async def _bounded(self, request: Request, receive: Receive) -> Receive:
         """``receive``, counting; raises TooLarge at once where the header already says so."""
@@ -99,3 +131,27 @@ class Gate:
             left -= len(message.get("body", b"")) + 1
             if message["type"] != "http.request" or not message.get("more_body"):
                 return
+
+
+def needed_scope(method: str, path: str) -> KeyScope:
+    """What a key must be allowed to; whatever is not known to read, writes."""
+    if path.startswith("/admin/"):
+        return "admin"
+    reads = method in ("GET", "HEAD", "OPTIONS") or path in ASKING or path.endswith(ASKING_SUFFIX)
+    return "read" if reads else "write"
+
+
+def _rate_headers(allowances: dict[str, Allowance]) -> Iterator[tuple[str, str]]:
+    """As OpenAI's clients know them; ``retry-after`` in whole seconds where something was refused."""
+    for what, allowance in allowances.items():
+        yield f"x-ratelimit-limit-{what}", str(allowance.limit)
+        yield f"x-ratelimit-remaining-{what}", str(allowance.remaining)
+        yield f"x-ratelimit-reset-{what}", f"{allowance.resets_in:.3f}s"
+    waits = [a.retry_in for a in allowances.values() if a.retry_in is not None]
+    if waits:
+        yield "retry-after", str(max(1, math.ceil(max(waits))))
+
+
+def _tenant(request: Request) -> str | None:
+    caller: Caller | None = getattr(request.state, "caller", None)
+    return caller.tenant if caller else None

@@ -15,6 +15,8 @@ MAX_AVATARS_PER_CALL = 16
 MAX_BOXES = 64
 MAX_EVIDENCE = 16
 
+MAX_KEY_SECONDS = 100 * 366 * 86_400
+
 
 class Body(BaseModel):
     """A request body, strict about its fields."""
@@ -135,6 +137,36 @@ class ChatBody(Body):
     )
     n: Literal[1] | None = None
     rap: RapOptions = Field(default_factory=RapOptions)
+
+
+class LimitsBody(Body):
+    """What a tenant may hold and ask for; null is no limit."""
+
+    concepts: int | None = Field(None, ge=0)
+    avatars: int | None = Field(None, ge=0)
+    bytes: int | None = Field(None, ge=0, description="of pictures")
+    requests_per_minute: int | None = Field(None, ge=0)
+    tokens_per_minute: int | None = Field(None, ge=0)
+
+
+class TenantBody(Body):
+    id: str
+    limits: LimitsBody = Field(default_factory=LimitsBody)
+
+
+class TenantPatchBody(Body):
+    limits: LimitsBody | None = None
+    state: Literal["active", "suspended"] | None = None
+
+
+class KeyBody(Body):
+    label: str = ""
+    scopes: list[Literal["read", "write", "admin"]] = Field(default=["read", "write"], min_length=1)
+    expires_in_seconds: float | None = Field(None, gt=0, le=MAX_KEY_SECONDS)
+
+
+class RotateBody(Body):
+    overlap_seconds: float = Field(86_400, ge=0, le=MAX_KEY_SECONDS, description="how long the old key stays valid")
 
 
 def concept_json(concept: Concept, lookalikes: Sequence[Lookalike] = ()) -> dict[str, Any]:

@@ -79,6 +79,15 @@ def service_of(home: Path) -> Service:
     return Service(url.rstrip("/"), key)
 
 
+def operators_service(home: Path) -> Service:
+    """The service of ``home`` with the operator's key; RAP_URL and RAP_OPERATOR_KEY win. Raises CliError."""
+    record = Home.at(home).service()
+    key = os.environ.get("RAP_OPERATOR_KEY") or (record.operator_key if record else "")
+    if not key:
+        raise CliError(f"There is no operator's key in {home}: set RAP_OPERATOR_KEY.")
+    return Service(service_of(home).url, key)
+
+
 def http_client(service: Service, timeout: httpx.Timeout = TIMEOUT) -> httpx.Client:
     """A client for the service."""
     return httpx.Client(timeout=timeout, trust_env=through_proxy(service))
@@ -118,22 +127,22 @@ class RapClient:
 
     def remember(self, user: str, concept: NewConcept) -> ConceptJson:
         """The stored concept; ``warnings`` names what it looks like."""
-        return cast(ConceptJson, self._call("POST", _concepts(user), concept.body()))
+        return cast(ConceptJson, self.call("POST", _concepts(user), concept.body()))
 
     def replace(self, user: str, concept_id: str, concept: NewConcept) -> ConceptJson:
         """The concept after everything but its id was replaced."""
-        return cast(ConceptJson, self._call("PUT", _concepts(user, concept_id), concept.body()))
+        return cast(ConceptJson, self.call("PUT", _concepts(user, concept_id), concept.body()))
 
     def forget(self, user: str, concept_id: str) -> None:
         """Deletes a concept."""
-        self._call("DELETE", _concepts(user, concept_id))
+        self.call("DELETE", _concepts(user, concept_id))
 
     def concepts(self, user: str) -> list[ConceptJson]:
         """All of the user's concepts, oldest first."""
         found: list[ConceptJson] = []
         query = f"?limit={PAGE}"
         while True:
-            page = self._call("GET", _concepts(user) + query)
+            page = self.call("GET", _concepts(user) + query)
             found += page["data"]
             if not page.get("has_more"):
                 return found
@@ -146,17 +155,18 @@ class RapClient:
         body: dict[str, Any] = {"image": data_url(picture), "top_k": top_k}
         if boxes_xyxy is not None:
             body["boxes_xyxy"] = [list(b) for b in boxes_xyxy]
-        return cast(RetrievalJson, self._call("POST", f"/v1/users/{quote(user, safe='')}/retrieve", body))
+        return cast(RetrievalJson, self.call("POST", f"/v1/users/{quote(user, safe='')}/retrieve", body))
 
     def chat(self, body: dict[str, Any]) -> dict[str, Any]:
         """A chat completion, not streamed."""
-        return self._call("POST", "/v1/chat/completions", body)
+        return self.call("POST", "/v1/chat/completions", body)
 
     def model(self) -> str:
         """The model that answers here."""
-        return str(self._call("GET", "/v1/models")["data"][0]["id"])
+        return str(self.call("GET", "/v1/models")["data"][0]["id"])
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the service answers; raises ServiceError. What it is too busy for is asked again for a while."""
         for _ in range(MAX_TRIES):
             response = self._send(method, path, body)
             if response.status_code != httpx.codes.TOO_MANY_REQUESTS:

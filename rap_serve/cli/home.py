@@ -34,10 +34,11 @@ class StartStatus:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Where a service is, and the key that opens it."""
+    """Where a service is, and the keys that open it. ``operator_key`` is empty where it is not known."""
 
     url: str
     api_key: str = field(repr=False)
+    operator_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Home:
         found = _read(self.service_file)
         if not found or not {"url", "api_key"} <= found.keys():
             return None
-        return Service(str(found["url"]), str(found["api_key"]))
+        return Service(str(found["url"]), str(found["api_key"]), str(found.get("operator_key", "")))
 
     def status(self) -> StartStatus:
         """How far the start has come; nothing done where nothing is written."""

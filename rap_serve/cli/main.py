@@ -2,7 +2,7 @@
 
 import typer
 
-from rap_serve.cli import ask, concepts, doctor, service
+from rap_serve.cli import admin, ask, concepts, doctor, service
 from rap_serve.cli.console import friendly
 from rap_serve.cli.eval import commands as evaluation
 
@@ -20,6 +20,7 @@ app.command("forget")(friendly(concepts.forget))
 app.command("import")(friendly(concepts.import_database))
 app.command("ask")(friendly(ask.ask))
 app.command("doctor")(friendly(doctor.doctor))
+app.add_typer(admin.app, name="admin")
 app.add_typer(evaluation.app, name="eval")
 
 if __name__ == "__main__":

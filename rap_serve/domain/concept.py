@@ -54,11 +54,12 @@ class Avatar:
     """One picture of a concept. ``embedding``: float32, (dim,), L2 norm 1, of the box or the whole picture.
 
     ``box_xyxy`` is in pixels of the picture as it was sent, which was ``picture_size`` (width, height); the
-    stored picture may be smaller.
+    stored picture may be smaller. ``size_bytes``: of the stored picture.
     """
 
     id: str
     image_key: str
+    size_bytes: int
     picture_size: tuple[int, int]
     box_xyxy: BoxXyxy | None
     embedding: Vector

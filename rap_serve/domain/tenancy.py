@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias, cast, get_args
 
-from rap_serve.domain.concept import new_ulid
+from rap_serve.domain.concept import Concept, new_ulid
 from rap_serve.domain.errors import Forbidden, InvalidInput, InvalidName
 
 KeyScope: TypeAlias = Literal["read", "write", "admin"]
@@ -158,6 +158,15 @@ class Consumption:
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+
+def holdings(concepts: Iterable[Concept]) -> Amounts:
+    """What these concepts count for."""
+    total = Amounts()
+    for concept in concepts:
+        pictures = sum(avatar.size_bytes for avatar in concept.avatars)
+        total += Amounts(concepts=1, avatars=len(concept.avatars), bytes=pictures)
+    return total
 
 
 def checked_tenant_id(tenant: str) -> str:

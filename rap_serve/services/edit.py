@@ -14,8 +14,10 @@ from rap_serve.domain.concept import (
     checked_metadata,
     checked_name,
 )
-from rap_serve.domain.errors import Conflict, InvalidInput, NotFound, VersionMismatch
-from rap_serve.domain.ports import Cache, ConceptMemory
+from rap_serve.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, VersionMismatch
+from rap_serve.domain.ports import ConceptMemory
+from rap_serve.domain.tenancy import Amounts, holdings
+from rap_serve.services.commit import Commit
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.recall import Recall
 
@@ -36,9 +38,9 @@ class ConceptPatch:
 class Edit:
     """Edits concepts. An edit is lost to no other: the version that was read must still be the stored one."""
 
-    def __init__(self, *, memory: ConceptMemory, cache: Cache, recall: Recall, enrol: Enrol) -> None:
+    def __init__(self, *, memory: ConceptMemory, commit: Commit, recall: Recall, enrol: Enrol) -> None:
         self._memory = memory
-        self._cache = cache
+        self._commit = commit
         self._recall = recall
         self._enrol = enrol
 
@@ -54,9 +56,9 @@ class Edit:
         made = await self._enrol(owner, _drafts(kept, patch), renewed.category)
         edited = replace(renewed, avatars=(*kept, *made))
         try:
-            async with self._cache.writing(owner):
+            async with self._commit(owner, holdings([edited]) + -holdings([current])):
                 await self._memory.put(edited, expected_version=current.version)
-        except (Conflict, NotFound):
+        except (Conflict, NotFound, Forbidden):
             await self._enrol.discard(owner, made)
             raise
         await self._enrol.discard(owner, (a for a in current.avatars if a not in kept))
@@ -66,15 +68,16 @@ class Edit:
 class Forget:
     """Deletes concepts and their pictures."""
 
-    def __init__(self, *, memory: ConceptMemory, cache: Cache, enrol: Enrol) -> None:
+    def __init__(self, *, memory: ConceptMemory, commit: Commit, enrol: Enrol) -> None:
         self._memory = memory
-        self._cache = cache
+        self._commit = commit
         self._enrol = enrol
 
     async def __call__(self, owner: Owner, concept_id: str, *, expected_version: int | None = None) -> None:
         """Raises ConceptNotFound, VersionMismatch or Unavailable."""
-        async with self._cache.writing(owner):
+        async with self._commit(owner, Amounts()) as change:
             gone = await self._memory.delete(owner, concept_id, expected_version=expected_version)
+            change.amounts = -holdings([gone])
         await self._enrol.discard(owner, gone.avatars)
 
 

@@ -66,6 +66,7 @@ class Enrol:
         return Avatar(
             id=avatar_id,
             image_key=key,
+            size_bytes=len(draft.picture.data),
             picture_size=draft.picture.original_size,
             box_xyxy=box,
             embedding=embedding,

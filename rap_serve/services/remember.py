@@ -15,10 +15,12 @@ from rap_serve.domain.concept import (
     fold_name,
     new_ulid,
 )
-from rap_serve.domain.errors import Conflict, InvalidInput, NameTaken, NotFound
+from rap_serve.domain.errors import Conflict, Forbidden, InvalidInput, NameTaken, NotFound
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Calibration
-from rap_serve.domain.ports import Cache, ConceptMemory
+from rap_serve.domain.ports import ConceptMemory
+from rap_serve.domain.tenancy import holdings
+from rap_serve.services.commit import Commit
 from rap_serve.services.describe import Describe
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.recall import Recall
@@ -59,7 +61,7 @@ class Remember:
         self,
         *,
         memory: ConceptMemory,
-        cache: Cache,
+        commit: Commit,
         recall: Recall,
         enrol: Enrol,
         describe: Describe,
@@ -67,7 +69,7 @@ class Remember:
         lookalike_confidence: float,
     ) -> None:
         self._memory = memory
-        self._cache = cache
+        self._commit = commit
         self._recall = recall
         self._enrol = enrol
         self._describe = describe
@@ -75,7 +77,7 @@ class Remember:
         self._lookalike_confidence = lookalike_confidence
 
     async def __call__(self, owner: Owner, draft: ConceptDraft) -> Remembered:
-        """Raises InvalidInput, NameTaken, Overloaded or Unavailable; then nothing is kept."""
+        """Raises InvalidInput, NameTaken, QuotaExceeded, Overloaded or Unavailable; then nothing is kept."""
         name, category = checked_name(draft.name), checked_category(draft.category)
         info, metadata = checked_info(draft.info), checked_metadata(draft.metadata)
         _check_avatars(draft)
@@ -99,9 +101,9 @@ class Remember:
             avatars=avatars,
         )
         try:
-            async with self._cache.writing(owner):
+            async with self._commit(owner, holdings([concept])):
                 await self._memory.put(concept, expected_version=None)
-        except (Conflict, NotFound):
+        except (Conflict, NotFound, Forbidden):
             await self._enrol.discard(owner, avatars)
             raise
         return Remembered(concept, self._lookalikes(concept, library))

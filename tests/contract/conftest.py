@@ -40,6 +40,7 @@ def concept(owner: Owner, name: str, *, avatars: int = 1, **fields: object) -> C
             Avatar(
                 id=new_ulid(),
                 image_key=f"k{i}",
+                size_bytes=1_000 + i,
                 picture_size=(640, 480),
                 box_xyxy=(0.0, 1.5, 20.0, 30.0),
                 embedding=unit_vector(),

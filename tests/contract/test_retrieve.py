@@ -100,6 +100,7 @@ async def remembered(models: InProcess, real_memory: MilvusMemory, owner: Owner)
         avatar = Avatar(
             id=new_ulid(),
             image_key="k",
+            size_bytes=len(shown.data),
             picture_size=shown.original_size,
             box_xyxy=box,
             embedding=(await models.embed(shown.pixels, [box]))[0],

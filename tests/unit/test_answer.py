@@ -40,7 +40,9 @@ async def prompted(box: BoxXyxy | None, picture: Picture | None) -> str:
     """The prompt to a question about ``bo``, found in that box, in pixels as sent."""
     blobs = FsspecBlobStore(f"memory://{new_ulid()}")
     key = await blobs.put(OWNER, "0" * 64, b"avatar", "image/jpeg")
-    avatar = Avatar(id="a", image_key=key, picture_size=(1, 1), box_xyxy=None, embedding=np.ones(1, np.float32))
+    avatar = Avatar(
+        id="a", image_key=key, size_bytes=1, picture_size=(1, 1), box_xyxy=None, embedding=np.ones(1, np.float32)
+    )
     bo = Concept(
         id="c", owner=OWNER, name="bo", category="dog", info="A dog.", version=1, created_at=0, updated_at=0,
         avatars=(avatar,),

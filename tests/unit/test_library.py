@@ -14,7 +14,14 @@ OWNER = Owner("acme", "ann")
 def concept(name: str, *vectors: list[float], category: str = "") -> Concept:
     """A concept with an avatar for each vector."""
     avatars = tuple(
-        Avatar(id=new_ulid(), image_key="k", picture_size=(1, 1), box_xyxy=None, embedding=np.array(v, np.float32))
+        Avatar(
+            id=new_ulid(),
+            image_key="k",
+            size_bytes=1,
+            picture_size=(1, 1),
+            box_xyxy=None,
+            embedding=np.array(v, np.float32),
+        )
         for v in vectors
     )
     return Concept(

@@ -1,9 +1,11 @@
 """``POST /v1/chat/completions`` and ``GET /v1/models``, as OpenAI's clients speak them."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -16,6 +18,7 @@ from rap_serve.domain.chat import Delta, Sampling, Usage
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import InvalidInput, ModelNotFound, RapError, TooLarge
 from rap_serve.services.answer import Answering, Ask, Message, first_then_rest
+from rap_serve.services.throttle import Charge, refusal
 
 router = APIRouter(tags=["chat"])
 _STARTED = int(time.time())
@@ -38,9 +41,15 @@ async def model(model: str, cases: UseCasesDep) -> dict[str, Any]:
 @router.post("/v1/chat/completions")
 async def chat(body: ChatBody, request: Request, cases: UseCasesDep) -> Response:
     """An answer that knows the user's concepts; ``rap`` says what it rests on."""
-    ask = await _ask(body, request.state.request_id, cases)
     owner = Owner(tenant(request), body.user)
-    answering = await first_then_rest(await cases.answer(owner, ask))
+    ask = await _ask(body, request.state.request_id, cases)
+    charge = await _charged(owner, ask, request, cases)
+    try:
+        answering = await first_then_rest(await cases.answer(owner, ask))
+    except BaseException:
+        await cases.throttle.settle(charge, 0)
+        raise
+    answering = replace(answering, deltas=_counted(answering.deltas, owner, charge, cases))
     head = {"id": f"chatcmpl-{request.state.request_id}", "created": int(time.time()), "model": body.model}
     if body.stream:
         with_usage = body.stream_options is not None and body.stream_options.include_usage
@@ -64,6 +73,33 @@ async def _ask(body: ChatBody, request_id: str, cases: UseCases) -> Ask:
         concepts=None if body.rap.concepts is None else tuple(body.rap.concepts),
         task=body.rap.task,
     )
+
+
+async def _charged(owner: Owner, ask: Ask, request: Request, cases: UseCases) -> Charge:
+    """Takes the tokens that the answer may come to; raises RateLimited."""
+    characters = sum(len(m.text) for m in ask.messages)
+    charge = await cases.throttle.tokens(owner.tenant, characters, ask.sampling.max_tokens)
+    if charge.allowance is not None:
+        request.state.allowances["tokens"] = charge.allowance
+        if charge.allowance.retry_in is not None:
+            raise refusal("tokens", charge.allowance)
+    return charge
+
+
+async def _counted(
+    deltas: AsyncGenerator[Delta, None], owner: Owner, charge: Charge, cases: UseCases
+) -> AsyncGenerator[Delta, None]:
+    """The same pieces; at their end, however it comes, what they took is counted."""
+    usage, pieces = None, 0
+    try:
+        async with aclosing(deltas):
+            async for delta in deltas:
+                usage, pieces = delta.usage or usage, pieces + 1
+                yield delta
+    finally:
+        taken = usage or Usage(0, pieces)  # cut off: about a token a piece, its prompt unknown
+        cases.meter.count(owner, "chat", taken)
+        await asyncio.shield(cases.throttle.settle(charge, taken.prompt_tokens + taken.completion_tokens))
 
 
 def _sampling(body: ChatBody, max_tokens: int) -> Sampling:

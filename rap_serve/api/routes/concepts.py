@@ -55,6 +55,7 @@ async def remember(request: Request, owner: OwnerDep, cases: UseCasesDep) -> Res
     form = request.headers.get("content-type", "").startswith("multipart/form-data")
     draft = await (_from_form(request, cases) if form else _from_json(request, cases))
     remembered = await cases.remember(owner, draft)
+    cases.meter.count(owner, "write")
     return _with_etag(remembered.concept, concept_json(remembered.concept, remembered.lookalikes), status=201)
 
 
@@ -120,6 +121,7 @@ async def edit(
 async def forget(concept_id: str, owner: OwnerDep, cases: UseCasesDep, if_match: IfMatch = None) -> dict[str, Any]:
     """Deletes a concept and its pictures."""
     await cases.forget(owner, concept_id, expected_version=_version(if_match))
+    cases.meter.count(owner, "write")
     return {"id": concept_id, "object": "concept", "deleted": True}
 
 
@@ -156,7 +158,9 @@ async def _edited(
     *,
     status: int = 200,
 ) -> Response:
-    return _with_etag(await cases.edit(owner, concept_id, patch, expected_version=_version(if_match)), status=status)
+    edited = await cases.edit(owner, concept_id, patch, expected_version=_version(if_match))
+    cases.meter.count(owner, "write")
+    return _with_etag(edited, status=status)
 
 
 def _with_etag(concept: Concept, body: dict[str, Any] | None = None, *, status: int = 200) -> Response:

@@ -22,6 +22,7 @@ async def retrieve(body: RetrieveBody, owner: OwnerDep, cases: UseCasesDep) -> d
     picture = await cases.pictures.load(body.image) if body.image is not None else None
     query = Query(picture=picture, text=body.text, boxes_xyxy=_boxes(body, picture), candidates=body.top_k)
     found = await cases.retrieve(owner, query)
+    cases.meter.count(owner, "retrieve")
     return {"object": "retrieval", "regions": [region_json(r) for r in found.regions], **rap_json(found)}
 
 

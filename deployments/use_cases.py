@@ -1,0 +1,176 @@
+"""The gateway's use cases, wired: the one place that says which adapter stands behind which port."""
+
+import asyncio
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from ray.serve.handle import DeploymentHandle
+
+from rap_serve.adapters.blob_store import FsspecBlobStore
+from rap_serve.adapters.calibration import load_calibration
+from rap_serve.adapters.catalogue.audit import SqlAudit
+from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.quotas import SqlQuotas
+from rap_serve.adapters.catalogue.tenants import SqlTenants
+from rap_serve.adapters.catalogue.usage import SqlUsage
+from rap_serve.adapters.local_cache import LocalCache
+from rap_serve.adapters.milvus import MilvusMemory
+from rap_serve.adapters.pictures import PictureLoader
+from rap_serve.adapters.rate_limits import LocalRateLimits, RedisRateLimits
+from rap_serve.adapters.ray_handle import RayDetector, RayEmbedder, RayMllm, ping
+from rap_serve.adapters.redis_cache import RedisCache
+from rap_serve.api.deps import UseCases
+from rap_serve.domain.match import AuthorisationPolicy
+from rap_serve.domain.ports import Cache, RateLimits
+from rap_serve.domain.prompt import LAYOUTS
+from rap_serve.observability.metrics import GatewayMetrics
+from rap_serve.services.administer import Administer
+from rap_serve.services.answer import Answer
+from rap_serve.services.authenticate import Authenticate
+from rap_serve.services.commit import Commit, Recount
+from rap_serve.services.describe import Describe
+from rap_serve.services.edit import Edit, Forget
+from rap_serve.services.enrol import Enrol
+from rap_serve.services.look import Look
+from rap_serve.services.meter import Meter
+from rap_serve.services.recall import Recall
+from rap_serve.services.remember import Remember
+from rap_serve.services.retrieve import Retrieve
+from rap_serve.services.throttle import Throttle
+from rap_serve.settings import AuthorisationSettings, AuthSettings, Settings, model_path
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The handles of the deployments, and what their weights are called. ``dim``: of the embeddings."""
+
+    detector: DeploymentHandle
+    embedder: DeploymentHandle
+    mllm: DeploymentHandle
+    detector_version: str
+    embedder_version: str
+    dim: int
+
+
+async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> UseCases:
+    """All of it, ready to serve. Raises Unavailable where the catalogue does not answer."""
+    deadline = settings.ingress.deadline_seconds
+    detector = RayDetector(models.detector, deadline_seconds=deadline)
+    embedder = RayEmbedder(models.embedder, deadline_seconds=deadline)
+    mllm = RayMllm(models.mllm, deadline_seconds=deadline, secret=_derived(settings, "engine isolation"))
+    memory = MilvusMemory(
+        uri=settings.milvus.uri,
+        token=settings.milvus.token.get_secret_value(),
+        dim=models.dim,
+        embedder_version=models.embedder_version,
+        timeout_seconds=settings.milvus.timeout_seconds,
+    )
+    cache = _cache(settings, models.embedder_version)
+    blobs = FsspecBlobStore(settings.blobs.url)
+    pictures = PictureLoader(settings.limits)
+    calibration = load_calibration(model_path(settings.embedder.calibration or settings.embedder.model))
+    database = Database(settings.catalogue.url.get_secret_value())
+    tenants, quotas, usage = SqlTenants(database), SqlQuotas(database), SqlUsage(database)
+    pepper = _derived(settings, "api keys")
+    authenticate = _authenticate(settings.auth, tenants, pepper)
+    await authenticate.start()
+    meter = Meter(usage)
+    recall = Recall(memory, cache)
+    commit = Commit(cache=cache, quotas=quotas)
+    recount = Recount(memory=memory, cache=cache, quotas=quotas)
+    fallback = settings.detector.fallback_vocabulary
+    enrol = Enrol(detector=detector, embedder=embedder, blobs=blobs, fallback=fallback)
+    seen_by = "+".join((models.detector_version, settings.detector.text_encoder, models.embedder_version))
+    retrieve = Retrieve(
+        recall=recall,
+        look=Look(detector=detector, embedder=embedder, cache=cache, models=seen_by, fallback=fallback),
+        cache=cache,
+        calibration=calibration,
+        policy=_policy(settings.authorisation),
+        observe=metrics.retrieval,
+    )
+
+    async def check_ready() -> None:
+        await asyncio.gather(memory.ping(), ping(models.detector, models.embedder, models.mllm))
+
+    return UseCases(
+        authenticate=authenticate,
+        administer=Administer(tenants, pepper=pepper),
+        throttle=Throttle(_rate_limits(settings), authenticate.limits),
+        meter=meter,
+        tenants=tenants,
+        quotas=quotas,
+        usage=usage,
+        audit=SqlAudit(database),
+        background=(authenticate.watch, meter.watch, recount.watch),
+        pictures=pictures,
+        check_ready=check_ready,
+        recall=recall,
+        remember=Remember(
+            memory=memory,
+            commit=commit,
+            recall=recall,
+            enrol=enrol,
+            describe=Describe(mllm=mllm, pictures=pictures, model=settings.mllm.model_id),
+            calibration=calibration,
+            lookalike_confidence=settings.authorisation.lookalike_confidence,
+        ),
+        edit=Edit(memory=memory, commit=commit, recall=recall, enrol=enrol),
+        forget=Forget(memory=memory, commit=commit, enrol=enrol),
+        retrieve=retrieve,
+        answer=Answer(
+            retrieve=retrieve,
+            mllm=mllm,
+            blobs=blobs,
+            pictures=pictures,
+            layout=LAYOUTS[settings.mllm.prompt_layout],
+            model=settings.mllm.model_id,
+            constrain_names=settings.mllm.constrain_names,
+        ),
+        model=settings.mllm.model_id,
+        max_tokens=settings.mllm.max_tokens,
+        limits=settings.limits,
+    )
+
+
+def _cache(settings: Settings, embedder_version: str) -> Cache:
+    if settings.redis.url is None:
+        return LocalCache(max_bytes=settings.ingress.cache_bytes)
+    return RedisCache(
+        settings.redis.url.get_secret_value(),
+        embedder_version=embedder_version,
+        timeout_seconds=settings.redis.timeout_seconds,
+        local_bytes=settings.ingress.cache_bytes,
+        sole_gateway=settings.ingress.serve.max_replicas == 1,
+    )
+
+
+def _rate_limits(settings: Settings) -> RateLimits:
+    if settings.redis.url is None:
+        return LocalRateLimits()
+    return RedisRateLimits(settings.redis.url.get_secret_value(), timeout_seconds=settings.redis.timeout_seconds)
+
+
+def _authenticate(settings: AuthSettings, tenants: SqlTenants, pepper: bytes) -> Authenticate:
+    return Authenticate(
+        tenants,
+        pepper=pepper,
+        keys={tenant: key.get_secret_value() for tenant, key in settings.keys.items()},
+        operator_key=settings.operator_key.get_secret_value() if settings.operator_key else None,
+    )
+
+
+def _policy(settings: AuthorisationSettings) -> AuthorisationPolicy:
+    return AuthorisationPolicy(
+        required=settings.required,
+        false_accept_rate=settings.false_accept_rate,
+        further_false_accept_rate=settings.further_false_accept_rate,
+        max_evidence=settings.max_evidence,
+    )
+
+
+def _derived(settings: Settings, purpose: str) -> bytes:
+    """A key for one purpose, the same on every gateway, known to none outside."""
+    secret = settings.auth.secret.get_secret_value()
+    return hmac.new(secret.encode(), f"rap-serve {purpose}".encode(), hashlib.sha256).digest()

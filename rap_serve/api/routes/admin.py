@@ -1,0 +1,164 @@
+"""``/admin/v1``: tenants, their keys and limits, and who did what.
+
+The operator's key opens all of it; a tenant's key with the scope ``admin`` opens what is that tenant's own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from rap_serve.api.deps import UseCasesDep, caller
+from rap_serve.api.routes.usage import usage_json
+from rap_serve.api.schemas import KeyBody, RotateBody, TenantBody, TenantPatchBody
+from rap_serve.domain.errors import TenantNotFound
+from rap_serve.domain.tenancy import OPERATOR, ApiKey, Audited, Caller, Limits, Tenant
+from rap_serve.services.administer import Issued
+
+router = APIRouter(prefix="/admin/v1", tags=["administration"])
+
+MAX_PAGE = 100
+After = Annotated[str, Query(max_length=64)]
+PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+
+
+@router.post("/tenants", status_code=201)
+async def create(body: TenantBody, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """A new tenant, without a key as yet."""
+    operator = _operator(request)
+    return tenant_json(await cases.administer.create(operator, body.id, Limits(**body.limits.model_dump())))
+
+
+@router.get("/tenants")
+async def listed(request: Request, cases: UseCasesDep, after: After = "", limit: PageSize = 20) -> dict[str, Any]:
+    """A page of tenants, by id."""
+    _operator(request)
+    return _page([tenant_json(t) for t in await cases.tenants.page(after=after, limit=limit + 1)], limit)
+
+
+@router.get("/tenants/{tenant}")
+async def read(tenant: str, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """A tenant, and what it holds."""
+    _admin(request, tenant)
+    found = tenant_json(await cases.tenants.get(tenant))
+    return {**found, "held": asdict(await cases.quotas.held(tenant))}
+
+
+@router.patch("/tenants/{tenant}")
+async def change(tenant: str, body: TenantPatchBody, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """Other limits (all of them at once), suspended or active."""
+    operator = _operator(request)
+    limits = None if body.limits is None else Limits(**body.limits.model_dump())
+    return tenant_json(await cases.administer.change(operator, tenant, limits=limits, state=body.state))
+
+
+@router.get("/tenants/{tenant}/usage")
+async def usage(tenant: str, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """What a tenant used in the last 30 days."""
+    _admin(request, tenant)
+    return await usage_json(tenant, cases, None, None, None)
+
+
+@router.post("/tenants/{tenant}/keys", status_code=201)
+async def issue(tenant: str, body: KeyBody, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """A new key; ``secret`` is in this answer and never again."""
+    who = _admin(request, tenant)
+    issued = await cases.administer.issue(
+        who, tenant, label=body.label, scopes=body.scopes, expires_in=body.expires_in_seconds
+    )
+    return _issued_json(issued)
+
+
+@router.get("/tenants/{tenant}/keys")
+async def keys(tenant: str, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """All keys of a tenant, ended ones included, without their secrets."""
+    _admin(request, tenant)
+    found = [key_json(key) for key in await cases.tenants.keys(tenant)]
+    return _page(found, len(found))
+
+
+@router.post("/tenants/{tenant}/keys/{key_id}:rotate", status_code=201)
+async def rotate(
+    tenant: str, key_id: str, request: Request, cases: UseCasesDep, body: RotateBody | None = None
+) -> dict[str, Any]:
+    """A new key in place of one that stays valid for a while."""
+    who = _admin(request, tenant)
+    overlap = (body or RotateBody()).overlap_seconds
+    return _issued_json(await cases.administer.rotate(who, tenant, key_id, overlap=overlap))
+
+
+@router.delete("/tenants/{tenant}/keys/{key_id}")
+async def revoke(tenant: str, key_id: str, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """Ends a key; it opens nothing on any gateway within five seconds."""
+    return key_json(await cases.administer.revoke(_admin(request, tenant), tenant, key_id))
+
+
+@router.get("/audit")
+async def audit(
+    request: Request,
+    cases: UseCasesDep,
+    tenant: Annotated[str | None, Query(max_length=64)] = None,
+    after: After = "",
+    limit: PageSize = 20,
+) -> dict[str, Any]:
+    """Who did what, oldest first; a tenant's admin sees what concerns the tenant."""
+    who = caller(request)
+    wanted = tenant if OPERATOR in who.scopes else _admin(request, tenant or who.tenant).tenant
+    return _page([_audited_json(a) for a in await cases.audit.page(wanted, after=after, limit=limit + 1)], limit)
+
+
+def tenant_json(tenant: Tenant) -> dict[str, Any]:
+    """A tenant as clients see it."""
+    return {
+        "id": tenant.id,
+        "object": "tenant",
+        "state": tenant.state,
+        "limits": asdict(tenant.limits),
+        "created_at": tenant.created_at // 1_000,
+    }
+
+
+def key_json(key: ApiKey) -> dict[str, Any]:
+    """A key as clients see it: everything but the key."""
+    return {
+        "id": key.id,
+        "object": "api_key",
+        "tenant": key.tenant,
+        "label": key.label,
+        "shown": f"{key.shown}...",
+        "scopes": sorted(key.scopes),
+        "created_at": key.created_at // 1_000,
+        "expires_at": key.expires_at and key.expires_at // 1_000,
+        "revoked_at": key.revoked_at and key.revoked_at // 1_000,
+    }
+
+
+def _issued_json(issued: Issued) -> dict[str, Any]:
+    return {**key_json(issued.key), "secret": issued.secret}
+
+
+def _audited_json(audited: Audited) -> dict[str, Any]:
+    act = asdict(audited.act)
+    return {"id": audited.id, "object": "audit", **act, "at": audited.act.at // 1_000}
+
+
+def _page(rows: Sequence[dict[str, Any]], limit: int) -> dict[str, Any]:
+    data = list(rows[:limit])
+    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+    return {"object": "list", "data": data, **ends, "has_more": len(rows) > limit}
+
+
+def _operator(request: Request) -> Caller:
+    """Who is calling; raises Forbidden where it is not the operator."""
+    who = caller(request)
+    who.require(OPERATOR)
+    return who
+
+
+def _admin(request: Request, tenant: str) -> Caller:
+    """Who is calling; to a tenant's admin, other tenants do not exist."""
+    who = caller(request)
+    if OPERATOR not in who.scopes and who.tenant != tenant:
+        raise TenantNotFound(f"There is no tenant {tenant!r}.")
+    return who

@@ -1,0 +1,79 @@
+"""Around every write to an owner's memory: its quota, and the copies that it makes stale."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from rap_serve.domain.concept import Owner
+from rap_serve.domain.errors import Conflict, NotFound, Unavailable
+from rap_serve.domain.ports import Cache, ConceptMemory, Quotas
+from rap_serve.domain.tenancy import Amounts, holdings
+
+OVERDUE_AT_ONCE = 50
+PAUSE_SECONDS = 10.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Change:
+    """What a write adds to what its owner holds, or takes away; a deletion says so once it knows."""
+
+    amounts: Amounts
+
+
+class Commit:
+    """Takes what a write adds out of the tenant's quota, keeps caches out of its way, and settles by what it did."""
+
+    def __init__(self, *, cache: Cache, quotas: Quotas) -> None:
+        self._cache = cache
+        self._quotas = quotas
+
+    @contextlib.asynccontextmanager
+    async def __call__(self, owner: Owner, amounts: Amounts) -> AsyncIterator[Change]:
+        """The write goes inside. Raises QuotaExceeded or Unavailable before it begins.
+
+        Where nobody knows whether the write happened, the owner is counted anew later, by ``Recount``.
+        """
+        reservation = await self._quotas.reserve(owner, amounts)
+        change, begun = Change(amounts), False
+        try:
+            async with self._cache.writing(owner):
+                begun = True
+                yield change
+        except BaseException as error:
+            if not begun or isinstance(error, Conflict | NotFound):
+                await self._quotas.release(reservation)
+            raise
+        try:
+            await self._quotas.settle(replace(reservation, amounts=change.amounts))
+        except Unavailable:
+            _log.warning("a write is counted later")  # it happened, and its caller is told so
+
+
+class Recount:
+    """Finds out what came of writes whose writers died or never heard back."""
+
+    def __init__(self, *, memory: ConceptMemory, cache: Cache, quotas: Quotas) -> None:
+        self._memory = memory
+        self._cache = cache
+        self._quotas = quotas
+
+    async def watch(self) -> None:
+        """Keeps finding out; for ever."""
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            with contextlib.suppress(Unavailable):
+                await self()
+
+    async def __call__(self) -> int:
+        """How many owners were counted anew; those that cannot be now are left for the next time."""
+        counted = 0
+        for overdue in await self._quotas.overdue(limit=OVERDUE_AT_ONCE):
+            with contextlib.suppress(Unavailable):
+                async with self._cache.writing(overdue.owner):
+                    library = await self._memory.library(overdue.owner)
+                    await self._quotas.recount(overdue, holdings(library.concepts))
+                counted += 1
+        return counted
