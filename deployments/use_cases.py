@@ -12,6 +12,7 @@ from rap_serve.adapters.calibration import load_calibration
 from rap_serve.adapters.catalogue.audit import SqlAudit
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
+from rap_serve.adapters.catalogue.replies import SqlReplies
 from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.catalogue.usage import SqlUsage
 from rap_serve.adapters.local_cache import LocalCache
@@ -75,7 +76,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     pepper = _derived(settings, "api keys")
     authenticate = _authenticate(settings.auth, tenants, pepper)
     await authenticate.start()
-    meter = Meter(usage)
+    meter, replies = Meter(usage), SqlReplies(database)
     recall = Recall(memory, cache)
     commit = Commit(cache=cache, quotas=quotas)
     recount = Recount(memory=memory, cache=cache, quotas=quotas)
@@ -103,7 +104,8 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         quotas=quotas,
         usage=usage,
         audit=SqlAudit(database),
-        background=(authenticate.watch, meter.watch, recount.watch),
+        replies=replies,
+        background=(authenticate.watch, meter.watch, recount.watch, replies.watch),
         pictures=pictures,
         check_ready=check_ready,
         recall=recall,

@@ -10,6 +10,7 @@ from rap_serve import __version__
 from rap_serve.api import errors
 from rap_serve.api.deps import UseCases
 from rap_serve.api.gate import Gate, RequestMetrics
+from rap_serve.api.replay import Replay
 from rap_serve.api.routes import admin, chat, concepts, health, retrieve, usage
 
 
@@ -27,7 +28,8 @@ def create_app(use_cases: UseCases, *, metrics: RequestMetrics, metrics_url: str
     errors.install(app)
     for route in (chat, concepts, retrieve, usage, admin, health):
         app.include_router(route.router)
-    app.add_middleware(
+    app.add_middleware(Replay, replies=use_cases.replies)
+    app.add_middleware(  # the last added comes first
         Gate,
         authenticate=use_cases.authenticate,
         throttle=use_cases.throttle,

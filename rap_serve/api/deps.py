@@ -7,7 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Path, Request
 
 from rap_serve.domain.concept import Owner
-from rap_serve.domain.ports import Audit, Pictures, Quotas, Tenants, Usage
+from rap_serve.domain.ports import Attempt, Audit, Pictures, Quotas, Replies, Tenants, Usage
 from rap_serve.domain.tenancy import Caller
 from rap_serve.services.administer import Administer
 from rap_serve.services.answer import Answer
@@ -36,6 +36,7 @@ class UseCases:
     quotas: Quotas
     usage: Usage
     audit: Audit
+    replies: Replies
     background: tuple[Callable[[], Coroutine[None, None, None]], ...]
     pictures: Pictures
     check_ready: Callable[[], Awaitable[None]]
@@ -70,5 +71,11 @@ def path_owner(request: Request, user: Annotated[str, Path()]) -> Owner:
     return Owner(tenant(request), user)
 
 
+def attempt(request: Request) -> Attempt | None:
+    """Which attempt this is at what its idempotency key stands for; None without a key."""
+    return cast("Attempt | None", getattr(request.state, "attempt", None))
+
+
 UseCasesDep = Annotated[UseCases, Depends(use_cases)]
 OwnerDep = Annotated[Owner, Depends(path_owner)]
+AttemptDep = Annotated[Attempt | None, Depends(attempt)]

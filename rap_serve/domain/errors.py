@@ -5,7 +5,8 @@ RapError
 │   ├── InvalidName
 │   ├── InvalidImage
 │   ├── UnsafeImageUrl
-│   └── TooLarge
+│   ├── TooLarge
+│   └── KeyReused         an idempotency key that came with another request
 ├── Unauthorised          no key, or a wrong one
 ├── Forbidden             a key that opens other things than this
 │   ├── TenantSuspended
@@ -16,7 +17,8 @@ RapError
 │   └── TenantNotFound
 ├── Conflict              the state of the memory forbids it
 │   ├── NameTaken
-│   └── VersionMismatch
+│   ├── VersionMismatch
+│   └── InProgress        the same request is being worked on
 ├── Overloaded            try again later: too much is going on
 │   └── RateLimited       the tenant's limit per minute is used up
 └── Unavailable           try again later: a part of the system cannot be reached
@@ -62,6 +64,12 @@ class TooLarge(InvalidInput):
     """A body, picture or text past its limit."""
 
     code = "too_large"
+
+
+class KeyReused(InvalidInput):
+    """An idempotency key that came with another request before."""
+
+    code = "idempotency_key_reused"
 
 
 class Unauthorised(RapError):
@@ -128,6 +136,12 @@ class VersionMismatch(Conflict):
     """The concept has changed since the caller read it."""
 
     code = "version_mismatch"
+
+
+class InProgress(Conflict):
+    """A request with this idempotency key is being worked on."""
+
+    code = "idempotency_key_in_use"
 
 
 class Overloaded(RapError):

@@ -1,6 +1,6 @@
 """What the use cases need from the outside, and what they may rely on."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -247,6 +247,44 @@ class Quotas(Protocol):
 
     async def held(self, tenant: str) -> Amounts:
         """What a tenant's owners hold, reservations included. Raises TenantNotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Leave to do what a request with an idempotency key asks for.
+
+    ``write_id``: the same for every attempt at it. ``number``: a later one than 1 follows a gateway that died.
+    """
+
+    tenant: str
+    key: str
+    write_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """What a request was answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Replies(Protocol):
+    """What was answered to requests with an idempotency key, for 24 hours."""
+
+    async def begin(self, tenant: str, key: str, *, user: str, fingerprint: str) -> Attempt | Reply:
+        """Leave to do it, or what was answered before.
+
+        Raises KeyReused where the key came with another fingerprint, InProgress where somebody is at it.
+        """
+
+    async def finish(self, attempt: Attempt, reply: Reply) -> None:
+        """Keeps the answer."""
+
+    async def abandon(self, attempt: Attempt) -> None:
+        """Forgets the attempt: the request may be tried again as if for the first time."""
 
 
 class Usage(Protocol):

@@ -15,6 +15,7 @@ from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
 from rap_serve.domain.concept import Avatar, Concept, Owner, Vector, new_ulid
+from tests.contract import postgres
 
 DIM = 64
 
@@ -77,6 +78,16 @@ async def memory(milvus_uri: str) -> AsyncIterator[MilvusMemory]:
     memory = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
     yield memory
     await memory.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """One server for the suite."""
+    programs = postgres.binaries()
+    if programs is None:
+        pytest.skip("needs PostgreSQL's server: make servers")
+    with postgres.running(programs) as url:
+        yield url
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,20 +15,9 @@ from rap_serve.adapters.catalogue.usage import SqlUsage
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import Conflict, NotFound, QuotaExceeded, TenantNotFound, Unavailable
 from rap_serve.domain.tenancy import Act, Amounts, ApiKey, Consumption, Limits, Tenant, new_key, new_secret
-from tests.contract import postgres
 
 ONE = Amounts(concepts=1, avatars=2, bytes=1_000)
 PEPPER = b"pepper"
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """One server for the suite."""
-    programs = postgres.binaries()
-    if programs is None:
-        pytest.skip("needs PostgreSQL's server: make servers")
-    with postgres.running(programs) as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,6 +1,6 @@
 """The tables. Times are milliseconds since 1970; a ``revision`` says in which order tenants and keys changed."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -69,6 +69,24 @@ reservations = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("overdue_at", BigInteger, nullable=False, index=True),
     comment="what a write under way will add or take away; one that is overdue has an unknown end",
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("tenant", ID, primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("user", ID, nullable=False),
+    Column("write_id", ID, nullable=False),
+    Column("holder", ID, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("begun_at", BigInteger, nullable=False, index=True),
+    Column("held_until", BigInteger, nullable=False),
+    Column("status", Integer),
+    Column("headers", Text),
+    Column("body", LargeBinary),
+    comment="what was answered to requests with an idempotency key; no status while one is under way",
 )
 
 usage = Table(
