@@ -14,10 +14,12 @@ RapError
 ├── NotFound
 │   ├── ConceptNotFound
 │   ├── ModelNotFound
-│   └── TenantNotFound
+│   ├── TenantNotFound
+│   └── JobNotFound
 ├── Conflict              the state of the memory forbids it
 │   ├── NameTaken
 │   ├── VersionMismatch
+│   ├── Erased            its owner was erased while the request was under way
 │   └── InProgress        the same request is being worked on
 ├── Overloaded            try again later: too much is going on
 │   └── RateLimited       the tenant's limit per minute is used up
@@ -120,6 +122,12 @@ class TenantNotFound(NotFound):
     code = "tenant_not_found"
 
 
+class JobNotFound(NotFound):
+    """The tenant has no such job."""
+
+    code = "job_not_found"
+
+
 class Conflict(RapError):
     """The memory already holds something that forbids the write."""
 
@@ -136,6 +144,12 @@ class VersionMismatch(Conflict):
     """The concept has changed since the caller read it."""
 
     code = "version_mismatch"
+
+
+class Erased(Conflict):
+    """The owner was erased after the request came in; nothing of it was stored."""
+
+    code = "erased_meanwhile"
 
 
 class InProgress(Conflict):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.concept import Concept, Owner
+from rap_serve.domain.job import Job
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.prompt import Turn
@@ -115,6 +116,45 @@ class BlobStore(Protocol):
 
     async def delete(self, owner: Owner, keys: Sequence[str]) -> None:
         """Removes what is there of ``keys``."""
+
+
+class Seal(Protocol):
+    """Closes what one owner stores, so that only this seal opens it again.
+
+    ``epoch``: grows with each erasure; what another epoch's seal closed is beyond reach.
+    """
+
+    @property
+    def epoch(self) -> int: ...
+
+    def close(self, data: bytes, purpose: str) -> bytes:
+        """``data``, unreadable and unchangeable; the same bytes never twice."""
+
+    def open(self, sealed: bytes, purpose: str) -> bytes:
+        """What was closed for this purpose; raises ValueError for anything else."""
+
+
+class Seals(Protocol):
+    """The seals of all owners. Raises Unavailable."""
+
+    async def of(self, owner: Owner) -> Seal | None:
+        """The owner's seal; None for one that never stored anything, or was erased since."""
+
+    async def made(self, owner: Owner) -> Seal:
+        """The owner's seal, a fresh one if there is none."""
+
+
+class Owners(Protocol):
+    """The owners there are, and how often each was erased. Raises Unavailable."""
+
+    async def epoch(self, owner: Owner) -> int:
+        """How often the owner was erased, plus one."""
+
+    async def erase(self, owner: Owner, act: Act | None) -> int:
+        """Begins a new epoch and forgets the seal of the old one, which is returned."""
+
+    async def page(self, tenant: str, *, after: str, limit: int) -> Sequence[str]:
+        """Up to ``limit`` users of a tenant that ever stored something, after ``after``, in order."""
 
 
 class ConceptMemory(Protocol):
@@ -285,6 +325,31 @@ class Replies(Protocol):
 
     async def abandon(self, attempt: Attempt) -> None:
         """Forgets the attempt: the request may be tried again as if for the first time."""
+
+
+class Jobs(Protocol):
+    """Long work, each piece of it one gateway's at a time. Raises Unavailable."""
+
+    async def add(self, job: Job) -> None:
+        """Queues it; durable when this returns."""
+
+    async def get(self, tenant: str, job_id: str) -> Job:
+        """Raises JobNotFound, for another tenant's too."""
+
+    async def page(self, tenant: str, *, after: str, limit: int) -> Sequence[Job]:
+        """Up to ``limit`` of a tenant's jobs after the one of that id, oldest first."""
+
+    async def claim(self) -> Job | None:
+        """The oldest that waits, or whose gateway died; it is this gateway's from now on."""
+
+    async def keep(self, job: Job) -> bool:
+        """How far it is, and a sign of life. False where it is to stop: cancelled, or another gateway's by now."""
+
+    async def end(self, job: Job) -> None:
+        """What came of it; nothing where it is another gateway's by now."""
+
+    async def cancel(self, tenant: str, job_id: str) -> Job:
+        """Asks it to stop; what is done stays done. Raises JobNotFound."""
 
 
 class Usage(Protocol):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.owners import at, know
 from rap_serve.adapters.catalogue.schema import owners, reservations, tenants
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import QuotaExceeded, TenantNotFound
@@ -47,8 +47,8 @@ class SqlQuotas:
             else:
                 falling = reservation.amounts + -reservation.amounts.rising()
                 _add(connection, tenants, tenants.c.id == reservation.owner.tenant, falling)
-                _know(connection, reservation.owner)
-                _add(connection, owners, _of(reservation.owner), reservation.amounts)
+                know(connection, reservation.owner)
+                _add(connection, owners, at(reservation.owner), reservation.amounts)
 
         await self._database.write(work)
 
@@ -83,11 +83,11 @@ class SqlQuotas:
         def work(connection: Connection) -> None:
             if not _ended(connection, reservation):
                 return
-            _know(connection, owner)
-            known = connection.execute(select(*_columns_of(owners)).where(_of(owner))).one()
+            know(connection, owner)
+            known = connection.execute(select(*_columns_of(owners)).where(at(owner))).one()
             counted = Amounts(**dict(zip(KINDS, known, strict=True)))
             _add(connection, tenants, tenants.c.id == owner.tenant, actual + -counted + -reservation.amounts.rising())
-            connection.execute(update(owners).where(_of(owner)).values(**_columns(actual)))
+            connection.execute(update(owners).where(at(owner)).values(**_columns(actual)))
 
         await self._database.write(work)
 
@@ -123,20 +123,9 @@ def _ended(connection: Connection, reservation: Reservation) -> bool:
     return bool(connection.execute(delete(reservations).where(reservations.c.id == reservation.id)).rowcount)
 
 
-def _know(connection: Connection, owner: Owner) -> None:
-    """A row for the owner, if there is none."""
-    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    row = {"tenant": owner.tenant, "user": owner.user, "created_at": time.time_ns() // 1_000_000, **_columns(Amounts())}
-    connection.execute(make(owners).values(**row).on_conflict_do_nothing())
-
-
 def _add(connection: Connection, table: Table, where: Any, amounts: Amounts) -> None:
     added = {kind: table.c[kind] + amount for kind, amount in _columns(amounts).items()}
     connection.execute(update(table).where(where).values(**added))
-
-
-def _of(owner: Owner) -> Any:
-    return (owners.c.tenant == owner.tenant) & (owners.c.user == owner.user)
 
 
 def _columns(amounts: Amounts) -> dict[str, int]:

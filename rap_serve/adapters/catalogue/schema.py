@@ -1,6 +1,6 @@
 """The tables. Times are milliseconds since 1970; a ``revision`` says in which order tenants and keys changed."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -53,9 +53,33 @@ owners = Table(
     Column("tenant", ID, primary_key=True),
     Column("user", ID, primary_key=True),
     Column("created_at", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False, default=1),
+    Column("sealed_key", LargeBinary),
     Column("concepts", BigInteger, nullable=False, default=0),
     Column("avatars", BigInteger, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
+    comment="epoch: counts erasures; sealed_key: what opens all that this owner stored since the last one",
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("tenant", ID, nullable=False, index=True),
+    Column("user", ID, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("done", BigInteger, nullable=False, default=0),
+    Column("total", BigInteger),
+    Column("wanted", Text, nullable=False),
+    Column("kept", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("cancelling", Boolean, nullable=False, default=False),
+    Column("holder", ID),
+    Column("held_until", BigInteger),
+    comment="wanted: what it was asked for; kept: where to go on; result: what came of it; all JSON",
 )
 
 reservations = Table(

@@ -1,0 +1,105 @@
+"""Jobs, and which gateway is at work on which."""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.schema import jobs
+from rap_serve.domain.concept import new_ulid
+from rap_serve.domain.errors import JobNotFound
+from rap_serve.domain.job import ENDED, Job
+
+JSON_FIELDS = ("wanted", "kept", "result")
+
+
+class SqlJobs:
+    """See Jobs."""
+
+    def __init__(self, database: Database, *, hold_seconds: float = 10.0) -> None:
+        """``hold_seconds``: how long after its last sign of life a gateway is taken for dead."""
+        self._database = database
+        self._hold_ms = round(hold_seconds * 1_000)
+        self._holder = new_ulid()
+
+    async def add(self, job: Job) -> None:
+        """See Jobs."""
+        await self._database.write(lambda connection: connection.execute(insert(jobs).values(**_columns(job))))
+
+    async def get(self, tenant: str, job_id: str) -> Job:
+        """See Jobs."""
+        query = select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant)
+        row = await self._database.read(lambda connection: connection.execute(query).mappings().first())
+        if row is None:
+            raise JobNotFound(f"There is no job {job_id!r}.")
+        return _job(row)
+
+    async def page(self, tenant: str, *, after: str, limit: int) -> Sequence[Job]:
+        """See Jobs."""
+        query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.id > after).order_by(jobs.c.id).limit(limit)
+        return await self._database.read(lambda connection: [_job(r) for r in connection.execute(query).mappings()])
+
+    async def claim(self) -> Job | None:
+        """See Jobs."""
+
+        def work(connection: Connection) -> Job | None:
+            now_ms = _now_ms()
+            free = (jobs.c.state == "queued") | ((jobs.c.state == "running") & (jobs.c.held_until < now_ms))
+            query = select(jobs).where(free).order_by(jobs.c.id).limit(1).with_for_update(skip_locked=True)
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                return None
+            held = {"holder": self._holder, "held_until": now_ms + self._hold_ms, "state": "running"}
+            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(**held))
+            return _job({**row, **held})
+
+        return await self._database.write(work)
+
+    async def keep(self, job: Job) -> bool:
+        """See Jobs."""
+        values = {k: v for k, v in _columns(job).items() if k in ("done", "total", "kept", "result")}
+        mine = (jobs.c.id == job.id) & (jobs.c.holder == self._holder) & (jobs.c.state == "running")
+
+        def work(connection: Connection) -> bool:
+            held = connection.execute(update(jobs).where(mine).values(**values, held_until=_now_ms() + self._hold_ms))
+            cancelling = connection.execute(select(jobs.c.cancelling).where(jobs.c.id == job.id)).scalar_one()
+            return bool(held.rowcount) and not cancelling
+
+        return await self._database.write(work)
+
+    async def end(self, job: Job) -> None:
+        """See Jobs."""
+        values = {**_columns(job), "ended_at": _now_ms()}
+        mine = (jobs.c.id == job.id) & (jobs.c.holder == self._holder) & (jobs.c.state == "running")
+        await self._database.write(lambda connection: connection.execute(update(jobs).where(mine).values(**values)))
+
+    async def cancel(self, tenant: str, job_id: str) -> Job:
+        """See Jobs."""
+        going_on = (jobs.c.id == job_id) & (jobs.c.tenant == tenant) & jobs.c.state.not_in(ENDED)
+
+        def work(connection: Connection) -> None:
+            waiting = going_on & (jobs.c.state == "queued")
+            ended = {"state": "cancelled", "ended_at": _now_ms()}
+            connection.execute(update(jobs).where(waiting).values(**ended))
+            connection.execute(update(jobs).where(going_on).values(cancelling=True))
+
+        await self._database.write(work)
+        return await self.get(tenant, job_id)
+
+
+def _columns(job: Job) -> dict[str, Any]:
+    plain = {n: getattr(job, n) for n in ("id", "tenant", "user", "kind", "state", "created_at", "ended_at")}
+    counts = {"done": job.done, "total": job.total, "cancelling": job.cancelling}
+    return {**plain, **counts, **{name: json.dumps(getattr(job, name)) for name in JSON_FIELDS}}
+
+
+def _job(row: RowMapping | dict[str, Any]) -> Job:
+    fields = {name: row[name] for name in Job.__dataclass_fields__}
+    return Job(**{**fields, **{name: json.loads(row[name]) for name in JSON_FIELDS}})
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
