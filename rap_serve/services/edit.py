@@ -54,8 +54,8 @@ class Edit:
         made = await self._enrol(owner, _drafts(kept, patch), renewed.category)
         edited = replace(renewed, avatars=(*kept, *made))
         try:
-            async with self._cache.writing(owner):
-                await self._memory.put(edited, expected_version=current.version)
+            async with self._cache.writing(owner) as write:
+                write.moment = await self._memory.put(edited, expected_version=current.version, after=write.after)
         except (Conflict, NotFound):
             await self._enrol.discard(owner, made)
             raise
@@ -73,8 +73,10 @@ class Forget:
 
     async def __call__(self, owner: Owner, concept_id: str, *, expected_version: int | None = None) -> None:
         """Raises ConceptNotFound, VersionMismatch or Unavailable."""
-        async with self._cache.writing(owner):
-            gone = await self._memory.delete(owner, concept_id, expected_version=expected_version)
+        async with self._cache.writing(owner) as write:
+            gone, write.moment = await self._memory.delete(
+                owner, concept_id, expected_version=expected_version, after=write.after
+            )
         await self._enrol.discard(owner, gone.avatars)
 
 

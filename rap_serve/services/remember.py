@@ -99,8 +99,8 @@ class Remember:
             avatars=avatars,
         )
         try:
-            async with self._cache.writing(owner):
-                await self._memory.put(concept, expected_version=None)
+            async with self._cache.writing(owner) as write:
+                write.moment = await self._memory.put(concept, expected_version=None, after=write.after)
         except (Conflict, NotFound):
             await self._enrol.discard(owner, avatars)
             raise
