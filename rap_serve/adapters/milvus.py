@@ -26,12 +26,12 @@ from rap_serve.adapters.milvus_schema import (
     one_of,
     record_row,
 )
-from rap_serve.adapters.milvus_tables import Deadline, Tables
+from rap_serve.adapters.milvus_tables import Job, Tables
 from rap_serve.domain.concept import Concept, Owner
 from rap_serve.domain.errors import ConceptNotFound, InvalidInput, NameTaken, Unavailable, VersionMismatch
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
-from rap_serve.domain.ports import Neighbour
+from rap_serve.domain.ports import Moment, Neighbour
 
 THREADS = 8
 GRACE_MS = 600_000  # how old a row of no concept must be before it is taken for a dead writer's
@@ -74,29 +74,36 @@ class MilvusMemory:
         self._swept: set[str] = set()
         self._flushing: asyncio.Task[None] | None = None
 
-    async def library(self, owner: Owner) -> Library:
+    async def library(self, owner: Owner, *, after: Moment | None = None) -> Library:
         """All of the owner's concepts that have embeddings of this version of the embedder."""
-        return await self._read(lambda deadline: self._library(owner, deadline))
+        return await self._read(lambda job: self._library(owner, job), after)
 
-    async def put(self, concept: Concept, *, expected_version: int | None) -> None:
+    async def put(
+        self, concept: Concept, *, expected_version: int | None, after: Moment | None = None
+    ) -> Moment | None:
         """See ConceptMemory. When it raises Unavailable, the write may still have happened."""
-        await self._write(concept.owner, lambda deadline: self._put(concept, expected_version, deadline))
+        _, moment = await self._write(concept.owner, lambda job: self._put(concept, expected_version, job), after)
+        return moment
 
-    async def delete(self, owner: Owner, concept_id: str, *, expected_version: int | None = None) -> Concept:
+    async def delete(
+        self, owner: Owner, concept_id: str, *, expected_version: int | None = None, after: Moment | None = None
+    ) -> tuple[Concept, Moment | None]:
         """See ConceptMemory."""
         if not _CONCEPT_ID.fullmatch(concept_id):
             raise ConceptNotFound("There is no such concept here.")
-        return await self._write(owner, lambda deadline: self._delete(owner, concept_id, expected_version, deadline))
+        return await self._write(owner, lambda job: self._delete(owner, concept_id, expected_version, job), after)
 
-    async def nearest(self, owner: Owner, queries: Matrix, *, k: int) -> list[list[Neighbour]]:
+    async def nearest(
+        self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None
+    ) -> list[list[Neighbour]]:
         """See ConceptMemory; exact."""
         if not len(queries):
             return []
-        return await self._read(lambda deadline: self._nearest(owner, queries, k, deadline))
+        return await self._read(lambda job: self._nearest(owner, queries, k, job), after)
 
     async def ping(self) -> None:
         """See ConceptMemory."""
-        await self._read(self._tables.ping)
+        await self._read(self._tables.ping, None)
 
     async def close(self) -> None:
         """Ends the connection and its threads."""
@@ -105,46 +112,46 @@ class MilvusMemory:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self._tables.close()
 
-    def _library(self, owner: Owner, deadline: Deadline) -> Library:
+    def _library(self, owner: Owner, job: Job) -> Library:
         rows = self._tables.query(
             self._tables.concepts,
             f"{of_owner(owner)} and embedder == {literal(self._embedder)}",
             RECORD_FIELDS,
-            deadline,
+            job,
         )
         return Library.of([concept_of(row, owner, self._dim) for row in newest(rows)], dim=self._dim)
 
-    def _put(self, concept: Concept, expected_version: int | None, deadline: Deadline) -> None:
+    def _put(self, concept: Concept, expected_version: int | None, job: Job) -> None:
         owner, key = concept.owner, name_key(concept.name)
         condition = f"concept_id == {literal(concept.id)} or name_key == {literal(key)}"
-        rows = self._heads(owner, condition, deadline)
+        rows = self._heads(owner, condition, job)
         mine = [r for r in rows if r["concept_id"] == concept.id]
         _check_version(concept.id, newest(mine), expected_version)
         if any(r["version"] >= concept.version for r in mine):
             raise VersionMismatch(f"The concept is already past version {concept.version}.")
         others = {r["concept_id"] for r in rows} - {concept.id}
-        if others and any(r["name_key"] == key for r in newest(self._heads(owner, one_of(others), deadline))):
+        if others and any(r["name_key"] == key for r in newest(self._heads(owner, one_of(others), job))):
             raise NameTaken(f"There is already a concept named {concept.name!r}; edit it, or choose another name.")
         now_ms = time.time_ns() // 1_000_000
-        self._tables.insert(self._tables.avatars, avatar_rows(concept, self._embedder, now_ms=now_ms), deadline)
-        self._tables.insert(self._tables.concepts, [record_row(concept, self._embedder)], deadline)
-        self._remove_after_commit(owner, mine, deadline)
+        self._tables.insert(self._tables.avatars, avatar_rows(concept, self._embedder, now_ms=now_ms), job)
+        self._tables.insert(self._tables.concepts, [record_row(concept, self._embedder)], job)
+        self._remove_after_commit(owner, mine, job)
 
-    def _delete(self, owner: Owner, concept_id: str, expected_version: int | None, deadline: Deadline) -> Concept:
+    def _delete(self, owner: Owner, concept_id: str, expected_version: int | None, job: Job) -> Concept:
         condition = f"{of_owner(owner)} and concept_id == {literal(concept_id)}"
-        rows = self._tables.query(self._tables.concepts, condition, (*HEAD_FIELDS, *RECORD_FIELDS[2:]), deadline)
+        rows = self._tables.query(self._tables.concepts, condition, (*HEAD_FIELDS, *RECORD_FIELDS[2:]), job)
         if not rows:
             raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
         (head,) = newest(rows)
         if expected_version is not None:
             _check_version(concept_id, [head], expected_version)
         gone = concept_of(head, owner, self._dim)
-        self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r is not head], deadline)
-        self._tables.delete(self._tables.concepts, [head["pk"]], deadline)
-        self._remove_after_commit(owner, rows, deadline)
+        self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r is not head], job)
+        self._tables.delete(self._tables.concepts, [head["pk"]], job)
+        self._remove_after_commit(owner, rows, job)
         return gone
 
-    def _remove_after_commit(self, owner: Owner, rows: list[Row], deadline: Deadline) -> None:
+    def _remove_after_commit(self, owner: Owner, rows: list[Row], job: Job) -> None:
         """Removes replaced rows. The write has succeeded already: what fails here is left to the next one."""
         avatars = [
             avatar_pk(owner.scope, r["concept_id"], r["version"], self._embedder, position)
@@ -152,36 +159,36 @@ class MilvusMemory:
             for position in range(r["avatar_count"])
         ]
         try:
-            self._tables.delete(self._tables.concepts, [r["pk"] for r in rows], deadline)
-            self._tables.delete(self._tables.avatars, avatars, deadline)
-            self._sweep(owner, deadline)
+            self._tables.delete(self._tables.concepts, [r["pk"] for r in rows], job)
+            self._tables.delete(self._tables.avatars, avatars, job)
+            self._sweep(owner, job)
         except Unavailable:
             self._swept.discard(owner.scope)
             _log.warning("replaced rows were left behind")
 
-    def _sweep(self, owner: Owner, deadline: Deadline) -> None:
+    def _sweep(self, owner: Owner, job: Job) -> None:
         """Removes what dead writers left, once per process and owner, and again after a write that failed."""
         if owner.scope in self._swept:
             return
-        heads = self._heads(owner, "version > 0", deadline)
+        heads = self._heads(owner, "version > 0", job)
         current = {(r["concept_id"], r["version"]) for r in newest(heads)}
         old = [r["pk"] for r in heads if (r["concept_id"], r["version"]) not in current]
         condition = f"{of_owner(owner)} and written_at < {time.time_ns() // 1_000_000 - GRACE_MS}"
-        rows = self._tables.query(self._tables.avatars, condition, ("pk", "concept_id", "version"), deadline)
+        rows = self._tables.query(self._tables.avatars, condition, ("pk", "concept_id", "version"), job)
         orphans = [r["pk"] for r in rows if (r["concept_id"], r["version"]) not in current]
-        self._tables.delete(self._tables.concepts, old, deadline)
-        self._tables.delete(self._tables.avatars, orphans, deadline)
+        self._tables.delete(self._tables.concepts, old, job)
+        self._tables.delete(self._tables.avatars, orphans, job)
         self._swept.add(owner.scope)
 
-    def _nearest(self, owner: Owner, queries: Matrix, k: int, deadline: Deadline) -> list[list[Neighbour]]:
+    def _nearest(self, owner: Owner, queries: Matrix, k: int, job: Job) -> list[list[Neighbour]]:
         """Searches wider until enough of what is found is current."""
         condition = f"{of_owner(owner)} and embedder == {literal(self._embedder)}"
         limit = k
         while True:
             limit = min(limit, MAX_SEARCH_ROWS)
-            found = self._tables.search(condition, queries, limit, deadline)
+            found = self._tables.search(condition, queries, limit, job)
             ids = {hit["concept_id"] for hits in found for hit in hits}
-            heads = newest(self._heads(owner, one_of(ids), deadline)) if ids else []
+            heads = newest(self._heads(owner, one_of(ids), job)) if ids else []
             current = {(r["concept_id"], r["version"]) for r in heads}
             kept = [[h for h in hits if (h["concept_id"], h["version"]) in current] for hits in found]
             if limit == MAX_SEARCH_ROWS or all(
@@ -193,21 +200,22 @@ class MilvusMemory:
                 ]
             limit = 2 * limit + 16
 
-    def _heads(self, owner: Owner, condition: str, deadline: Deadline) -> list[Row]:
-        return self._tables.query(self._tables.concepts, f"{of_owner(owner)} and ({condition})", HEAD_FIELDS, deadline)
+    def _heads(self, owner: Owner, condition: str, job: Job) -> list[Row]:
+        return self._tables.query(self._tables.concepts, f"{of_owner(owner)} and ({condition})", HEAD_FIELDS, job)
 
-    async def _read(self, job: Callable[[Deadline], T]) -> T:
+    async def _read(self, work: Callable[[Job], T], after: Moment | None) -> T:
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._in_thread(job)
+                return await self._in_thread(work, Job(self._timeout, after))
         except TimeoutError:
             raise Unavailable("The concept memory did not answer in time.") from None
 
-    async def _write(self, owner: Owner, job: Callable[[Deadline], T]) -> T:
+    async def _write(self, owner: Owner, work: Callable[[Job], T], after: Moment | None) -> tuple[T, Moment | None]:
         """Once begun, a write is waited for even by a caller that was cancelled: what comes after relies on it."""
         lock = self._locks.setdefault(owner.scope, asyncio.Lock())
         async with lock:
-            task = asyncio.ensure_future(self._in_thread(job))
+            job = Job(self._timeout, after)
+            task = asyncio.ensure_future(self._in_thread(work, job))
             try:
                 result = await asyncio.shield(task)
             except asyncio.CancelledError:
@@ -220,20 +228,18 @@ class MilvusMemory:
                 raise
         if self._tables.flush_due and (self._flushing is None or self._flushing.done()):
             self._flushing = asyncio.create_task(self._flush())
-        return result
+        return result, job.moment
 
     async def _flush(self) -> None:
         try:
-            await self._in_thread(self._tables.flush)
+            await self._in_thread(self._tables.flush, Job(self._timeout))
         except Unavailable:
             _log.warning("a flush failed; the next write tries again")
 
-    async def _in_thread(self, job: Callable[[Deadline], T]) -> T:
-        deadline = Deadline(self._timeout)
-
+    async def _in_thread(self, work: Callable[[Job], T], job: Job) -> T:
         def run() -> T:
-            with self._tables.turn(deadline):
-                return job(deadline)
+            with self._tables.turn(job):
+                return work(job)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 

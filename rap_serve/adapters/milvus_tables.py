@@ -9,15 +9,17 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from pymilvus import CollectionSchema, MilvusClient, MilvusException
+from pymilvus.client.types import LoadState
 
-from rap_serve.adapters.milvus_schema import Row, avatars_schema, concepts_schema
+from rap_serve.adapters.milvus_schema import Row, avatars_schema, concepts_schema, literal
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.match import Matrix
+from rap_serve.domain.ports import Moment
 
 PAGE_ROWS = 4_000
 PARTITIONS = 16
 DIRTY_ROWS = 64
-CONSISTENCY = "Strong"
+STRONG = "Strong"
 # A server that is back is found within a second; by default the pause grows to two minutes, and new channels
 # inherit it.
 CHANNEL_OPTIONS = {
@@ -28,11 +30,18 @@ CHANNEL_OPTIONS = {
 }
 
 
-class Deadline:
-    """How long a piece of work may still take."""
+class Job:
+    """A piece of work: how long it may still take, what it must see, and when it wrote.
 
-    def __init__(self, seconds: float) -> None:
+    It reads what it wrote itself. ``moment``: of its last write; None where there was none, or on Lite, which has no
+    timestamps.
+    """
+
+    def __init__(self, seconds: float, after: Moment | None = None) -> None:
+        """``after``: the moment up to which its reads see everything; None: whatever was written by then."""
         self._at = time.monotonic() + seconds
+        self._after = after
+        self.moment: Moment | None = None
 
     def left(self) -> float:
         """Seconds, more than 0; raises Unavailable past the deadline."""
@@ -40,6 +49,18 @@ class Deadline:
         if left <= 0:
             raise Unavailable("The concept memory did not answer in time.")
         return left
+
+    @property
+    def consistency(self) -> dict[str, Any]:
+        """Options of a read. "Customized" is what lets a guarantee timestamp through."""
+        if self._after is None:
+            return {"consistency_level": STRONG}
+        return {"consistency_level": "Customized", "guarantee_timestamp": max(self._after, self.moment or 0)}
+
+    def wrote(self, timestamp: int) -> None:
+        """Keeps the time of a mutation, 0 on Lite."""
+        if timestamp:
+            self.moment = Moment(max(timestamp, self.moment or 0))
 
 
 class Tables:
@@ -67,46 +88,46 @@ class Tables:
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
     @contextlib.contextmanager
-    def turn(self, deadline: Deadline) -> Iterator[None]:
+    def turn(self, job: Job) -> Iterator[None]:
         """Around each job; on Lite, jobs wait for each other."""
-        self._opened(deadline)
+        self._opened(job)
         if not self._lite:
             yield
             return
-        if not self._turn.acquire(timeout=deadline.left()):
+        if not self._turn.acquire(timeout=job.left()):
             raise Unavailable("The concept memory is busy.")
         try:
             yield
         finally:
             self._turn.release()
 
-    def ping(self, deadline: Deadline) -> None:
+    def ping(self, job: Job) -> None:
         """Returns if the server answers."""
         with _translated():
-            self._opened(deadline).get_server_version(timeout=deadline.left())
+            self._opened(job).get_server_version(timeout=job.left())
 
-    def query(self, table: str, condition: str, fields: Sequence[str], deadline: Deadline) -> list[Row]:
+    def query(self, table: str, condition: str, fields: Sequence[str], job: Job) -> list[Row]:
         """All rows that meet ``condition``, however many."""
-        client = self._opened(deadline)
-        options: Row = {"filter": condition, "output_fields": list(fields), "consistency_level": CONSISTENCY}
+        client = self._opened(job)
+        options: Row = {"filter": condition, "output_fields": list(fields), **job.consistency}
         with _translated():
-            rows: list[Row] = list(client.query(table, limit=PAGE_ROWS, timeout=deadline.left(), **options))
+            rows: list[Row] = list(client.query(table, limit=PAGE_ROWS, timeout=job.left(), **options))
             if len(rows) < PAGE_ROWS:
                 return rows
-            pages = client.query_iterator(table, batch_size=PAGE_ROWS, timeout=deadline.left(), **options)
+            pages = client.query_iterator(table, batch_size=PAGE_ROWS, timeout=job.left(), **options)
             try:
                 rows = []
                 while page := pages.next():
                     rows += page
-                    deadline.left()
+                    job.left()
             finally:
                 pages.close()
             return rows
 
-    def search(self, condition: str, queries: Matrix, limit: int, deadline: Deadline) -> list[list[Row]]:
+    def search(self, condition: str, queries: Matrix, limit: int, job: Job) -> list[list[Row]]:
         """The ``limit`` avatars of the highest inner product per query, best first, with their ``distance``."""
         with _translated():
-            found = self._opened(deadline).search(
+            found = self._opened(job).search(
                 self.avatars,
                 data=list(queries),
                 anns_field="vector",
@@ -114,23 +135,27 @@ class Tables:
                 limit=limit,
                 output_fields=["concept_id", "avatar_id", "version"],
                 search_params={"metric_type": "IP", "params": {}},
-                consistency_level=CONSISTENCY,
-                timeout=deadline.left(),
+                **job.consistency,
+                timeout=job.left(),
             )
         return [[{**hit["entity"], "distance": hit["distance"]} for hit in hits] for hits in found]
 
-    def insert(self, table: str, rows: list[Row], deadline: Deadline) -> None:
-        """Adds rows; durable and visible to the next query when it returns."""
+    def insert(self, table: str, rows: list[Row], job: Job) -> None:
+        """Adds rows; durable when it returns."""
+        client = self._opened(job)
         with _translated():
-            self._opened(deadline).insert(table, rows, timeout=deadline.left())
+            # ``MilvusClient.insert`` is this call, and drops the timestamp.
+            job.wrote(client._get_connection().insert_rows(table, rows, timeout=job.left()).timestamp)
         self._dirty_rows += len(rows)
 
-    def delete(self, table: str, pks: Sequence[str], deadline: Deadline) -> None:
+    def delete(self, table: str, pks: Sequence[str], job: Job) -> None:
         """Removes what is there of ``pks``, as one operation."""
         if not pks:
             return
+        client = self._opened(job)
+        expression = f"pk in [{', '.join(literal(pk) for pk in pks)}]"
         with _translated():
-            self._opened(deadline).delete(table, ids=list(pks), timeout=deadline.left())
+            job.wrote(client._get_connection().delete(table, expression, timeout=job.left()).timestamp)
         self._dirty_rows += len(pks)
 
     @property
@@ -138,13 +163,13 @@ class Tables:
         """Whether enough rows lie in Lite's memory to slow its readers."""
         return self._lite and self._dirty_rows >= DIRTY_ROWS
 
-    def flush(self, deadline: Deadline) -> None:
+    def flush(self, job: Job) -> None:
         """Writes rows out of memory; they were durable before."""
         self._dirty_rows = 0
         with _translated():
-            client = self._opened(deadline)
-            client.flush(self.concepts, timeout=deadline.left())
-            client.flush(self.avatars, timeout=deadline.left())
+            client = self._opened(job)
+            client.flush(self.concepts, timeout=job.left())
+            client.flush(self.avatars, timeout=job.left())
 
     def close(self) -> None:
         """Ends the connection."""
@@ -152,40 +177,37 @@ class Tables:
             self._client.close()
             self._client = None
 
-    def _opened(self, deadline: Deadline) -> MilvusClient:
+    def _opened(self, job: Job) -> MilvusClient:
         if self._client is not None:
             return self._client
         with self._opening, _translated():
             if self._client is None:
-                client = MilvusClient(
-                    self._uri, token=self._token, timeout=deadline.left(), grpc_options=CHANNEL_OPTIONS
-                )
-                version = str(client.get_server_version(timeout=deadline.left()))
+                client = MilvusClient(self._uri, token=self._token, timeout=job.left(), grpc_options=CHANNEL_OPTIONS)
+                version = str(client.get_server_version(timeout=job.left()))
                 self._lite = version.startswith("milvus_lite")  # the embedded server 2.3 says "v2.3.5-lite"
-                self._create(client, self.concepts, concepts_schema(partitioned=not self._lite), "L2", deadline)
-                self._create(
-                    client, self.avatars, avatars_schema(self._dim, partitioned=not self._lite), "IP", deadline
-                )
+                self._create(client, self.concepts, concepts_schema(partitioned=not self._lite), "L2", job)
+                self._create(client, self.avatars, avatars_schema(self._dim, partitioned=not self._lite), "IP", job)
                 self._dirty_rows = DIRTY_ROWS  # what an earlier process left in memory
                 self._client = client
             return self._client
 
-    def _create(
-        self, client: MilvusClient, table: str, schema: CollectionSchema, metric: str, deadline: Deadline
-    ) -> None:
+    def _create(self, client: MilvusClient, table: str, schema: CollectionSchema, metric: str, job: Job) -> None:
         """Creates, indexes and loads a collection, whatever of it is there already."""
-        if not client.has_collection(table, timeout=deadline.left()):
-            options = {} if self._lite else {"num_partitions": PARTITIONS, "consistency_level": CONSISTENCY}
+        if client.has_collection(table, timeout=job.left()):
+            if client.get_load_state(table, timeout=job.left())["state"] == LoadState.Loaded:
+                return  # loading once more takes a second
+        else:
+            options = {} if self._lite else {"num_partitions": PARTITIONS, "consistency_level": STRONG}
             try:
-                client.create_collection(table, schema=schema, timeout=deadline.left(), **options)
+                client.create_collection(table, schema=schema, timeout=job.left(), **options)
             except MilvusException:
-                if not client.has_collection(table, timeout=deadline.left()):
+                if not client.has_collection(table, timeout=job.left()):
                     raise
         if not self._lite:  # the same index once more is no error
             index = client.prepare_index_params()
             index.add_index("vector", index_type="FLAT", metric_type=metric)
-            client.create_index(table, index, timeout=deadline.left())
-        client.load_collection(table, timeout=deadline.left())
+            client.create_index(table, index, timeout=job.left())
+        client.load_collection(table, timeout=job.left())
 
 
 @contextlib.contextmanager

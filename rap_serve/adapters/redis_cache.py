@@ -9,6 +9,9 @@ A mark carries a lease and does not expire by itself: whoever meets one past its
 generation and then removes the mark, as its writer may have committed before it died. Marks exclude each
 other, so writers of one owner on several gateways take turns.
 
+For the same reason the moment of a writer that still holds its mark is the owner's last, and the new generation
+carries it. A writer that lost its mark, failed, or had none leaves a generation without a moment.
+
 A generation starts with the server's ``run_id``: after a restart or a failover, what was restored from an
 older state is not believed.
 """
@@ -33,7 +36,7 @@ from rap_serve.adapters.redis_scripts import BEGIN, END, READ
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.library import Library
-from rap_serve.domain.ports import Features
+from rap_serve.domain.ports import Features, Generation, Moment, Write
 
 T = TypeVar("T")
 
@@ -82,10 +85,10 @@ class RedisCache:
         self._breaker = Breaker()
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._unsettled: set[str] = set()
-        self._libraries: ByteLru[tuple[str, Library]] = ByteLru(local_bytes)
+        self._libraries: ByteLru[tuple[Generation, Library]] = ByteLru(local_bytes)
         self._features: ByteLru[Features] = ByteLru(local_bytes // 4)
 
-    async def generation(self, owner: Owner) -> str | None:
+    async def generation(self, owner: Owner) -> Generation | None:
         """See Cache."""
         turn = self._turn(owner)
         if turn.locked():
@@ -93,13 +96,13 @@ class RedisCache:
         try:
             if owner.scope in self._unsettled:
                 async with turn:
-                    await self._settle(owner)
+                    await self._settle(owner, None)
             found = await self._try(lambda: self._read(_keys(owner), self._arguments()))
         except Unavailable:
             return None
-        return None if found is None else cast(bytes, found).decode()
+        return None if found is None else _generation(found)
 
-    async def library(self, owner: Owner, generation: str) -> Library | None:
+    async def library(self, owner: Owner, generation: Generation) -> Library | None:
         """See Cache."""
         kept = self._libraries.get(owner.scope)
         if kept is not None and kept[0] == generation:
@@ -110,7 +113,7 @@ class RedisCache:
             self._libraries.put(owner.scope, (generation, library), library_bytes(library))
         return library
 
-    async def store_library(self, owner: Owner, generation: str, library: Library) -> None:
+    async def store_library(self, owner: Owner, generation: Generation, library: Library) -> None:
         """See Cache."""
         self._libraries.put(owner.scope, (generation, library), library_bytes(library))
         if library.matrix.nbytes < MAX_PACK_BYTES:
@@ -130,16 +133,18 @@ class RedisCache:
         await self._set(f"{_prefix(owner)}f:{key}", encode_features(features))
 
     @contextlib.asynccontextmanager
-    async def writing(self, owner: Owner) -> AsyncIterator[None]:
-        """See Cache. Writers of one owner take turns."""
+    async def writing(self, owner: Owner) -> AsyncIterator[Write]:
+        """See Cache."""
         async with self._turn(owner):
+            settled = owner.scope not in self._unsettled
             self._unsettled.add(owner.scope)
-            await self._marked(owner)
+            before = await self._marked(owner)
+            write = Write(after=before.moment if settled and before else None)
             try:
-                yield
+                yield write
             finally:
                 with contextlib.suppress(Unavailable):  # then the mark stays, or this process remembers
-                    await self._settle(owner)
+                    await self._settle(owner, write.moment)
 
     async def available(self) -> bool:
         """See Cache."""
@@ -153,24 +158,26 @@ class RedisCache:
         """Ends the connections."""
         await self._redis.aclose()
 
-    async def _marked(self, owner: Owner) -> None:
-        """Sets the mark, once it is this gateway's turn."""
+    async def _marked(self, owner: Owner) -> Generation | None:
+        """Sets the mark, once it is this gateway's turn. What was before; None where there was no mark to set."""
         patience = time.monotonic() + TURN_SECONDS
+        arguments = [*self._arguments(), self._writer, self._lease_ms]
         try:
-            while not await self._try(
-                lambda: self._begin(_keys(owner), [*self._arguments(), self._writer, self._lease_ms])
-            ):
+            while (found := await self._try(lambda: self._begin(_keys(owner), arguments))) is None:
                 if time.monotonic() > patience:
                     raise Unavailable("Another gateway is writing to this memory; try again.")
                 await asyncio.sleep(POLL_SECONDS)
         except RedisAway:
-            if not self._sole_gateway:
-                raise Unavailable("The shared cache is away, and without it a write could stay unseen.") from None
+            if self._sole_gateway:
+                return None
+            raise Unavailable("The shared cache is away, and without it a write could stay unseen.") from None
+        return _generation(found)
 
-    async def _settle(self, owner: Owner) -> None:
+    async def _settle(self, owner: Owner, moment: Moment | None) -> None:
         """Replaces the generation; to be called by whose turn it is. Raises Unavailable."""
-        prefix, suffix = f"{_prefix(owner)}p:", f":{self._embedder}"
-        await self._try(lambda: self._end(_keys(owner), [*self._arguments(), self._writer, prefix, suffix]))
+        copy = [f"{_prefix(owner)}p:", f":{self._embedder}"]
+        arguments = [*self._arguments(), self._writer, *copy, "" if moment is None else moment]
+        await self._try(lambda: self._end(_keys(owner), arguments))
         self._unsettled.discard(owner.scope)
         self._libraries.drop(owner.scope)
 
@@ -180,8 +187,8 @@ class RedisCache:
     def _arguments(self) -> list[str | int]:
         return [self._epoch, fresh_generation(), GENERATION_TTL_SECONDS]
 
-    def _pack_key(self, owner: Owner, generation: str) -> str:
-        return f"{_prefix(owner)}p:{generation}:{self._embedder}"
+    def _pack_key(self, owner: Owner, generation: Generation) -> str:
+        return f"{_prefix(owner)}p:{generation.id}:{self._embedder}"
 
     async def _get(self, key: str) -> bytes | None:
         try:
@@ -238,6 +245,13 @@ class Breaker:
 
 def _prefix(owner: Owner) -> str:
     return f"rap:1:{{{owner.scope}}}:"
+
+
+def _generation(kept: Any) -> Generation:
+    """The generation that a script returned, as bytes."""
+    text: str = kept.decode()
+    _, _, moment = text.partition("@")
+    return Generation(text, Moment(int(moment)) if moment else None)
 
 
 def _keys(owner: Owner) -> list[str]:

@@ -1,7 +1,8 @@
 """The steps of the cache's protocol that must not be seen half done, as Lua for Redis.
 
 KEYS: the owner's generation and mark. ARGV of each: what to add to the server's run_id as the epoch, a fresh
-generation, its lifetime in seconds; then what the script names. A mark reads ``writer:end of lease``.
+generation, its lifetime in seconds; then what the script names. A mark reads ``writer:end of lease``, a generation
+``epoch-fresh@moment``, with nothing behind the @ where the moment of the last write is not known.
 """
 
 _PRELUDE = """
@@ -11,8 +12,12 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('GET', mark)
 local holder, lease_end = string.match(held or '', '^(%x+):(%d+)$')
-local function replace()
-  redis.call('SET', generation, epoch .. '-' .. ARGV[2], 'EX', ARGV[3])
+local function replace(moment)
+  redis.call('SET', generation, epoch .. '-' .. ARGV[2] .. '@' .. moment, 'EX', ARGV[3])
+end
+local function current()
+  local kept = redis.call('GET', generation)
+  return kept and string.sub(kept, 1, #epoch + 1) == epoch .. '-' and kept
 end
 """
 
@@ -20,28 +25,27 @@ end
 READ = f"""{_PRELUDE}
 if held then
   if lease_end and now < tonumber(lease_end) then return false end
-  replace()
+  replace('')
   redis.call('DEL', mark)
 end
-local current = redis.call('GET', generation)
-if not current or string.sub(current, 1, #epoch + 1) ~= epoch .. '-' then
-  replace()
-  current = redis.call('GET', generation)
-end
-return current
+if not current() then replace('') end
+return current()
 """
 
-# 1 once the mark is this writer's, 0 while it is another's. ARGV: ..., writer, lease in milliseconds.
+# The generation once the mark is this writer's, nothing while it is another's. ARGV: ..., writer, lease in
+# milliseconds. Whoever left a mark behind may have written after what the generation says.
 BEGIN = f"""{_PRELUDE}
-if holder and holder ~= ARGV[4] and now < tonumber(lease_end) then return 0 end
+if holder and holder ~= ARGV[4] and now < tonumber(lease_end) then return false end
 redis.call('SET', mark, ARGV[4] .. ':' .. string.format('%d', now + ARGV[5]))
-return 1
+if held or not current() then replace('') end
+return current()
 """
 
-# A new generation, the copy of the old one dropped, and then the mark removed if it is this writer's.
+# A new generation, the copy of the old one dropped, and then the mark removed if it is this writer's. Only then is
+# this writer's moment the last. ARGV: ..., writer, what is before and behind a generation in a copy's key, moment.
 END = f"""{_PRELUDE}
 local old = redis.call('GET', generation)
-replace()
+replace(holder == ARGV[4] and ARGV[7] or '')
 if old then redis.call('UNLINK', ARGV[5] .. old .. ARGV[6]) end
 if holder == ARGV[4] then redis.call('DEL', mark) end
 return 1

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NewType, Protocol
 
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.concept import Concept, Owner
@@ -64,6 +64,33 @@ class Neighbour:
     concept_id: str
     avatar_id: str
     similarity: float
+
+
+Moment = NewType("Moment", int)
+"""A point in a memory's own time, later ones larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What copies of an owner's library are kept under.
+
+    ``moment``: that of the owner's last write. None where nobody knows it; then only the newest will do.
+    """
+
+    id: str
+    moment: Moment | None = None
+
+
+@dataclass(slots=True)
+class Write:
+    """A write to an owner's memory, while it goes on.
+
+    ``after``: the moment of the owner's last write before it, None where nobody knows it. ``moment``: its own, to be
+    set by whoever writes; one that is never set, as the write failed perhaps, leaves the moment unknown.
+    """
+
+    after: Moment | None = None
+    moment: Moment | None = None
 
 
 class Pictures(Protocol):
@@ -158,25 +185,35 @@ class Owners(Protocol):
 
 
 class ConceptMemory(Protocol):
-    """Where concepts live. No call can see across owners; an acknowledged write is durable."""
+    """Where concepts live. No call can see across owners; an acknowledged write is durable.
 
-    async def library(self, owner: Owner) -> Library:
-        """All of the owner's concepts, every acknowledged write included. Raises Unavailable."""
+    Every call sees the owner's writes up to the moment ``after``. Without one it sees every acknowledged write,
+    which may take longer.
+    """
 
-    async def put(self, concept: Concept, *, expected_version: int | None) -> None:
-        """Stores one whole concept, or nothing of it.
+    async def library(self, owner: Owner, *, after: Moment | None = None) -> Library:
+        """All of the owner's concepts. Raises Unavailable."""
+
+    async def put(
+        self, concept: Concept, *, expected_version: int | None, after: Moment | None = None
+    ) -> Moment | None:
+        """Stores one whole concept, or nothing of it, and returns when; None where the memory keeps no time.
 
         ``expected_version``: what the stored concept's version must be; None where there must be none.
         Raises NameTaken, VersionMismatch, ConceptNotFound, Unavailable.
         """
 
-    async def delete(self, owner: Owner, concept_id: str, *, expected_version: int | None = None) -> Concept:
-        """Removes a concept and returns what it was. None as version: whichever.
+    async def delete(
+        self, owner: Owner, concept_id: str, *, expected_version: int | None = None, after: Moment | None = None
+    ) -> tuple[Concept, Moment | None]:
+        """Removes a concept and returns what it was, and when. None as version: whichever.
 
         Raises ConceptNotFound, VersionMismatch, Unavailable.
         """
 
-    async def nearest(self, owner: Owner, queries: Matrix, *, k: int) -> list[list[Neighbour]]:
+    async def nearest(
+        self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None
+    ) -> list[list[Neighbour]]:
         """Up to ``k`` avatars of the owner per row, best first. ``queries``: float32, (n, dim), norm 1."""
 
     async def ping(self) -> None:
@@ -190,21 +227,21 @@ class Cache(Protocol):
     that can change and need none. No method raises on an outage but ``writing``.
     """
 
-    async def generation(self, owner: Owner) -> str | None:
+    async def generation(self, owner: Owner) -> Generation | None:
         """The owner's generation; None while it must not be used (a write is going on, or an outage)."""
 
-    async def library(self, owner: Owner, generation: str) -> Library | None: ...
+    async def library(self, owner: Owner, generation: Generation) -> Library | None: ...
 
-    async def store_library(self, owner: Owner, generation: str, library: Library) -> None: ...
+    async def store_library(self, owner: Owner, generation: Generation, library: Library) -> None: ...
 
     async def features(self, owner: Owner, key: str) -> Features | None: ...
 
     async def store_features(self, owner: Owner, key: str, features: Features) -> None: ...
 
-    def writing(self, owner: Owner) -> AbstractAsyncContextManager[None]:
+    def writing(self, owner: Owner) -> AbstractAsyncContextManager[Write]:
         """Around every write to memory: nobody reads or fills a copy from before it, once it has ended.
 
-        Raises Unavailable on entering where that cannot be promised.
+        Writers of one owner take turns. Raises Unavailable on entering where that cannot be promised.
         """
 
     async def available(self) -> bool:

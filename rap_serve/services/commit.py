@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import Conflict, NotFound, Unavailable
-from rap_serve.domain.ports import Cache, ConceptMemory, Quotas
+from rap_serve.domain.ports import Cache, ConceptMemory, Quotas, Write
 from rap_serve.domain.tenancy import Amounts, holdings
 
 OVERDUE_AT_ONCE = 50
@@ -16,9 +16,9 @@ PAUSE_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Change:
-    """What a write adds to what its owner holds, or takes away; a deletion says so once it knows."""
+@dataclass(slots=True, kw_only=True)
+class Change(Write):
+    """A write, and what it adds to what its owner holds, or takes away; a deletion says so once it knows."""
 
     amounts: Amounts
 
@@ -37,11 +37,12 @@ class Commit:
         Where nobody knows whether the write happened, the owner is counted anew later, by ``Recount``.
         """
         reservation = await self._quotas.reserve(owner, amounts)
-        change, begun = Change(amounts), False
+        change, begun = Change(amounts=amounts), False
         try:
-            async with self._cache.writing(owner):
-                begun = True
+            async with self._cache.writing(owner) as write:
+                begun, change.after = True, write.after
                 yield change
+                write.moment = change.moment
         except BaseException as error:
             if not begun or isinstance(error, Conflict | NotFound):
                 await self._quotas.release(reservation)

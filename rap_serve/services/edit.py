@@ -56,8 +56,8 @@ class Edit:
         made = await self._enrol(owner, _drafts(kept, patch), renewed.category)
         edited = replace(renewed, avatars=(*kept, *made))
         try:
-            async with self._commit(owner, holdings([edited]) + -holdings([current])):
-                await self._memory.put(edited, expected_version=current.version)
+            async with self._commit(owner, holdings([edited]) + -holdings([current])) as write:
+                write.moment = await self._memory.put(edited, expected_version=current.version, after=write.after)
         except (Conflict, NotFound, Forbidden):
             await self._enrol.discard(owner, made)
             raise
@@ -75,9 +75,11 @@ class Forget:
 
     async def __call__(self, owner: Owner, concept_id: str, *, expected_version: int | None = None) -> None:
         """Raises ConceptNotFound, VersionMismatch or Unavailable."""
-        async with self._commit(owner, Amounts()) as change:
-            gone = await self._memory.delete(owner, concept_id, expected_version=expected_version)
-            change.amounts = -holdings([gone])
+        async with self._commit(owner, Amounts()) as write:
+            gone, write.moment = await self._memory.delete(
+                owner, concept_id, expected_version=expected_version, after=write.after
+            )
+            write.amounts = -holdings([gone])
         await self._enrol.discard(owner, gone.avatars)
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.library import Library
-from rap_serve.domain.ports import Cache, ConceptMemory
+from rap_serve.domain.ports import Cache, ConceptMemory, Generation
 
 
 class Recall:
@@ -16,7 +16,7 @@ class Recall:
     def __init__(self, memory: ConceptMemory, cache: Cache) -> None:
         self._memory = memory
         self._cache = cache
-        self._reads: dict[tuple[str, str], asyncio.Task[Library]] = {}
+        self._reads: dict[tuple[str, Generation], asyncio.Task[Library]] = {}
 
     async def __call__(self, owner: Owner) -> Library:
         """Every write acknowledged before the call is in it. Raises Unavailable."""
@@ -26,7 +26,7 @@ class Recall:
         cached = await self._cache.library(owner, generation)
         return cached or await self._shared_read(owner, generation)
 
-    async def _shared_read(self, owner: Owner, generation: str) -> Library:
+    async def _shared_read(self, owner: Owner, generation: Generation) -> Library:
         key = (owner.scope, generation)
         task = self._reads.get(key)
         if task is None:
@@ -35,7 +35,7 @@ class Recall:
             task.add_done_callback(lambda _: self._reads.pop(key, None))
         return await asyncio.shield(task)
 
-    async def _read(self, owner: Owner, generation: str) -> Library:
-        library = await self._memory.library(owner)
+    async def _read(self, owner: Owner, generation: Generation) -> Library:
+        library = await self._memory.library(owner, after=generation.moment)
         await self._cache.store_library(owner, generation, library)
         return library

@@ -101,8 +101,8 @@ class Remember:
             avatars=avatars,
         )
         try:
-            async with self._commit(owner, holdings([concept])):
-                await self._memory.put(concept, expected_version=None)
+            async with self._commit(owner, holdings([concept])) as write:
+                write.moment = await self._memory.put(concept, expected_version=None, after=write.after)
         except (Conflict, NotFound, Forbidden):
             await self._enrol.discard(owner, avatars)
             raise

@@ -16,7 +16,7 @@ from rap_serve.adapters.redis_cache import Breaker, RedisAway, RedisCache
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.library import Library
-from rap_serve.domain.ports import Cache, Features
+from rap_serve.domain.ports import Cache, Features, Generation, Moment
 from rap_serve.domain.region import Region
 from tests.contract.conftest import DIM, RedisServer, concept, unit_vector
 
@@ -42,7 +42,7 @@ def gateway(server: RedisServer, **options: object) -> RedisCache:
     return RedisCache(server.url, embedder_version="tiny-1", **{"timeout_seconds": 0.5, **options})  # type: ignore[arg-type]
 
 
-async def generation_of(cache: Cache, owner: Owner) -> str:
+async def generation_of(cache: Cache, owner: Owner) -> Generation:
     """The generation, which there must be."""
     generation = await cache.generation(owner)
     assert generation is not None
@@ -76,7 +76,7 @@ async def test_a_stored_library_comes_back_under_its_generation(cache: Cache, ow
     await cache.store_library(owner, generation, library_of(owner, "Bo", "Rex"))
     assert names(await cache.library(owner, generation)) == ["Bo", "Rex"]
     assert await cache.generation(owner) == generation
-    assert await cache.library(owner, "another") is None
+    assert await cache.library(owner, Generation("another")) is None
     assert await cache.available()
 
 
@@ -122,6 +122,26 @@ async def test_a_write_that_failed_replaces_the_generation_too(cache: Cache, own
         async with cache.writing(owner):
             raise RuntimeError
     assert await generation_of(cache, owner) != before
+
+
+async def test_a_generation_says_when_its_owner_wrote_last(cache: Cache, owner: Owner) -> None:
+    """The next writer learns it too. Nobody knows it at first, nor after a write that did not say."""
+    assert (await generation_of(cache, owner)).moment is None
+    latest = Moment(470_724_257_091_158_017)
+    async with cache.writing(owner) as write:
+        assert write.after is None
+        write.moment = latest
+    assert (await generation_of(cache, owner)).moment == latest
+    with pytest.raises(RuntimeError):
+        async with cache.writing(owner) as write:
+            assert write.after == latest
+            raise RuntimeError
+    assert (await generation_of(cache, owner)).moment is None
+    async with cache.writing(owner) as write:
+        assert write.after is None
+        write.moment = Moment(latest + 1)
+    assert (await generation_of(cache, owner)).moment == latest + 1
+    assert (await generation_of(cache, Owner(owner.tenant, new_ulid()))).moment is None
 
 
 async def test_features_come_back_bit_by_bit(cache: Cache, owner: Owner) -> None:
@@ -188,6 +208,25 @@ async def test_a_gateway_sees_what_another_wrote(two_gateways: tuple[RedisCache,
     assert await generation_of(one, owner) != generation
 
 
+async def test_a_writer_that_lost_its_mark_leaves_no_moment(redis_server: RedisServer, owner: Owner) -> None:
+    """Another gateway took it over, and may have written later; nor does a mark that was left say when."""
+    slow, other = gateway(redis_server, lease_seconds=0.2), gateway(redis_server)
+    async with slow.writing(owner) as late:
+        late.moment = Moment(5)
+        await asyncio.sleep(0.3)
+        async with other.writing(owner) as write:
+            assert write.after is None
+            write.moment = Moment(6)
+        assert (await generation_of(other, owner)).moment == 6
+    assert (await generation_of(other, owner)).moment is None
+    dying = slow.writing(owner)
+    await dying.__aenter__()
+    await asyncio.sleep(0.3)
+    assert (await generation_of(other, owner)).moment is None
+    for each in (slow, other):
+        await each.close()
+
+
 async def test_writers_of_two_gateways_take_turns(two_gateways: tuple[RedisCache, RedisCache], owner: Owner) -> None:
     """So that a check and its write are one."""
     inside = most = 0
@@ -248,7 +287,7 @@ async def test_a_redis_that_lost_its_state_starts_cold(own_redis: RedisServer, o
         own_redis.kill()
         own_redis.start()
         await asyncio.sleep(1.1)
-        await cache._redis.set(f"rap:1:{{{owner.scope}}}:g", before)
+        await cache._redis.set(f"rap:1:{{{owner.scope}}}:g", before.id)
     after = await generation_of(cache, owner)
     assert after != before
     assert await cache.library(owner, after) is None
@@ -258,7 +297,7 @@ async def test_a_redis_that_lost_its_state_starts_cold(own_redis: RedisServer, o
 async def test_without_redis_readers_go_to_memory(own_redis: RedisServer, owner: Owner) -> None:
     """Every answer is None, quickly, and nothing raises."""
     cache = gateway(own_redis, timeout_seconds=0.2, local_bytes=0)
-    generation = await cache.generation(owner) or ""
+    generation = await generation_of(cache, owner)
     own_redis.kill()
     started = time.monotonic()
     for _ in range(20):
@@ -316,13 +355,13 @@ async def test_a_sole_gateway_writes_on_and_trusts_no_copy_from_before(own_redis
     await cache.store_library(owner, before, library_of(owner, "old"))
     assert own_redis.process is not None
     own_redis.process.send_signal(signal.SIGSTOP)
-    async with cache.writing(owner):
-        pass
+    async with cache.writing(owner) as write:
+        write.moment = Moment(6)
     assert await cache.generation(owner) is None
     own_redis.process.send_signal(signal.SIGCONT)
     await asyncio.sleep(1.1)
     after = await generation_of(cache, owner)
-    assert after != before
+    assert after != before and after.moment is None
     assert await cache.library(owner, after) is None
     assert await cache.generation(untouched) == kept
     await cache.close()

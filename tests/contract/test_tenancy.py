@@ -214,7 +214,7 @@ async def test_a_write_counts_once_it_happened(memory: MilvusMemory, quotas: Sql
             await memory.put(twin, expected_version=None)
     assert await quotas.held("contract") == holdings([first]) == Amounts(concepts=1, avatars=2, bytes=2_001)
     async with commit(owner, Amounts()) as change:
-        gone = await memory.delete(owner, first.id)
+        gone, _ = await memory.delete(owner, first.id)
         change.amounts = -holdings([gone])
     assert await quotas.held("contract") == Amounts()
 
