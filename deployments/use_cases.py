@@ -11,6 +11,7 @@ from rap_serve.adapters.blob_store import FsspecBlobStore
 from rap_serve.adapters.calibration import load_calibration
 from rap_serve.adapters.catalogue.audit import SqlAudit
 from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.replies import SqlReplies
 from rap_serve.adapters.catalogue.tenants import SqlTenants
@@ -21,6 +22,7 @@ from rap_serve.adapters.pictures import PictureLoader
 from rap_serve.adapters.rate_limits import LocalRateLimits, RedisRateLimits
 from rap_serve.adapters.ray_handle import RayDetector, RayEmbedder, RayMllm, ping
 from rap_serve.adapters.redis_cache import RedisCache
+from rap_serve.adapters.sealed_blobs import SealedBlobStore
 from rap_serve.api.deps import UseCases
 from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.ports import Cache, RateLimits
@@ -68,10 +70,11 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         timeout_seconds=settings.milvus.timeout_seconds,
     )
     cache = _cache(settings, models.embedder_version)
-    blobs = FsspecBlobStore(settings.blobs.url)
+    database = Database(settings.catalogue.url.get_secret_value())
+    owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
+    blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
     pictures = PictureLoader(settings.limits)
     calibration = load_calibration(model_path(settings.embedder.calibration or settings.embedder.model))
-    database = Database(settings.catalogue.url.get_secret_value())
     tenants, quotas, usage = SqlTenants(database), SqlQuotas(database), SqlUsage(database)
     pepper = _derived(settings, "api keys")
     authenticate = _authenticate(settings.auth, tenants, pepper)

@@ -56,6 +56,18 @@ class FsspecBlobStore:
         if mine:
             await self._in_thread(lambda: self._remove(mine))
 
+    async def purge(self, owner: Owner) -> int:
+        """See BlobStore."""
+        return await self._in_thread(lambda: self._remove_all(owner))
+
+    def _remove_all(self, owner: Owner) -> int:
+        folder = self._path(owner.scope)
+        if not self._files.exists(folder):
+            return 0
+        found = len(self._files.find(folder))
+        self._files.rm(folder, recursive=True)
+        return found
+
     def _write(self, key: str, data: bytes) -> None:
         if self._is_local:
             write_durably(Path(self._path(key)), data)

@@ -144,6 +144,9 @@ class BlobStore(Protocol):
     async def delete(self, owner: Owner, keys: Sequence[str]) -> None:
         """Removes what is there of ``keys``."""
 
+    async def purge(self, owner: Owner) -> int:
+        """Removes all that the owner has; how many there were."""
+
 
 class Seal(Protocol):
     """Closes what one owner stores, so that only this seal opens it again.

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
@@ -88,6 +90,14 @@ def postgres_url() -> Iterator[str]:
         pytest.skip("needs PostgreSQL's server: make servers")
     with postgres.running(programs) as url:
         yield url
+
+
+@pytest.fixture
+async def owners(tmp_path: Path) -> AsyncIterator[SqlOwners]:
+    """The owners of an empty catalogue."""
+    database = Database(f"sqlite:///{tmp_path / 'owners.sqlite3'}")
+    yield SqlOwners(database, master_key=b"m" * 32)
+    await database.close()
 
 
 @dataclass

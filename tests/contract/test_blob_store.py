@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from rap_serve.adapters.blob_store import FsspecBlobStore
+from rap_serve.adapters.catalogue.owners import SqlOwners
+from rap_serve.adapters.sealed_blobs import SealedBlobStore
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import InvalidInput, NotFound, Unavailable
 from rap_serve.domain.ports import BlobStore
@@ -20,10 +22,13 @@ def files_under(folder: Path) -> list[Path]:
     return [p for p in folder.rglob("*") if p.is_file()]
 
 
-@pytest.fixture(params=["folder", "memory"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+@pytest.fixture(params=["folder", "memory", "sealed"])
+async def blobs(request: pytest.FixtureRequest, tmp_path: Path, owners: SqlOwners) -> BlobStore:
     """Each kind of store."""
-    return FsspecBlobStore(str(tmp_path / "blobs") if request.param == "folder" else f"memory://{new_ulid()}")
+    if request.param == "memory":
+        return FsspecBlobStore(f"memory://{new_ulid()}")
+    folder = FsspecBlobStore(str(tmp_path / "blobs"))
+    return SealedBlobStore(folder, owners) if request.param == "sealed" else folder
 
 
 @pytest.mark.parametrize(
@@ -92,3 +97,31 @@ async def test_a_disk_that_refuses_is_unavailable(tmp_path: Path, owner: Owner) 
     (tmp_path / "blobs").write_text("in the way")
     with pytest.raises(Unavailable):
         await FsspecBlobStore(str(tmp_path / "blobs")).put(owner, DIGEST, DATA, "image/png")
+
+
+async def test_an_owners_pictures_are_removed_together(blobs: BlobStore, owner: Owner) -> None:
+    """And nobody else's."""
+    neighbour = Owner(owner.tenant, owner.user + "x")
+    for number in range(3):
+        await blobs.put(owner, hashlib.sha256(bytes([number])).hexdigest(), DATA, "image/png")
+    kept = await blobs.put(neighbour, DIGEST, DATA, "image/png")
+    assert await blobs.purge(owner) == 3
+    assert await blobs.purge(owner) == 0
+    assert (await blobs.get(neighbour, kept))[0] == DATA
+
+
+async def test_a_sealed_picture_is_on_no_disk_in_the_clear(tmp_path: Path, owner: Owner, owners: SqlOwners) -> None:
+    """And gone for good with its owner's seal, even where its file is still there."""
+    files = FsspecBlobStore(str(tmp_path / "blobs"))
+    blobs = SealedBlobStore(files, owners)
+    key = await blobs.put(owner, DIGEST, DATA, "image/png")
+    assert all(b"picture" not in path.read_bytes() for path in files_under(tmp_path / "blobs"))
+    assert (await blobs.get(owner, key))[0] == DATA
+    await owners.erase(owner, None)
+    reopened = SealedBlobStore(files, owners)
+    with pytest.raises(NotFound):
+        await reopened.get(owner, key)
+    new = await reopened.put(owner, hashlib.sha256(b"2").hexdigest(), DATA, "image/png")
+    assert (await blobs.get(owner, new))[0] == DATA
+    with pytest.raises(NotFound):
+        await reopened.get(owner, key)

@@ -1,0 +1,58 @@
+"""Pictures at rest that only their owner's seal opens."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from rap_serve.domain.concept import Owner
+from rap_serve.domain.errors import NotFound
+from rap_serve.domain.ports import BlobStore, Seal, Seals
+
+PURPOSE = "picture"
+REMEMBERED_SEALS = 10_000
+
+
+class SealedBlobStore:
+    """Any picture store, with every blob closed by its owner's seal."""
+
+    def __init__(self, blobs: BlobStore, seals: Seals) -> None:
+        self._blobs = blobs
+        self._seals = seals
+        self._known: OrderedDict[str, Seal] = OrderedDict()
+
+    async def put(self, owner: Owner, digest: str, data: bytes, media_type: str) -> str:
+        """See BlobStore."""
+        seal = await self._seals.made(owner)
+        sealed = await asyncio.to_thread(seal.close, data, PURPOSE)
+        return await self._blobs.put(owner, digest, sealed, media_type)
+
+    async def get(self, owner: Owner, key: str) -> tuple[bytes, str]:
+        """See BlobStore; what an earlier seal closed is not found."""
+        sealed, media_type = await self._blobs.get(owner, key)
+        known = self._known.get(owner.scope)
+        for seal in (known, None):
+            seal = seal or await self._fresh(owner)
+            try:
+                return await asyncio.to_thread(seal.open, sealed, PURPOSE), media_type
+            except ValueError:
+                continue  # the seal that was remembered is of an earlier epoch, or the picture is
+        raise NotFound("There is no such picture here.")
+
+    async def delete(self, owner: Owner, keys: Sequence[str]) -> None:
+        """See BlobStore."""
+        await self._blobs.delete(owner, keys)
+
+    async def purge(self, owner: Owner) -> int:
+        """See BlobStore."""
+        self._known.pop(owner.scope, None)
+        return await self._blobs.purge(owner)
+
+    async def _fresh(self, owner: Owner) -> Seal:
+        seal = await self._seals.of(owner)
+        if seal is None:
+            raise NotFound("There is no such picture here.")
+        self._known[owner.scope] = seal
+        self._known.move_to_end(owner.scope)
+        while len(self._known) > REMEMBERED_SEALS:
+            self._known.popitem(last=False)
+        return seal
