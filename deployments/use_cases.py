@@ -11,6 +11,7 @@ from rap_serve.adapters.blob_store import FsspecBlobStore
 from rap_serve.adapters.calibration import load_calibration
 from rap_serve.adapters.catalogue.audit import SqlAudit
 from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.jobs import SqlJobs
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.replies import SqlReplies
@@ -23,6 +24,8 @@ from rap_serve.adapters.rate_limits import LocalRateLimits, RedisRateLimits
 from rap_serve.adapters.ray_handle import RayDetector, RayEmbedder, RayMllm, ping
 from rap_serve.adapters.redis_cache import RedisCache
 from rap_serve.adapters.sealed_blobs import SealedBlobStore
+from rap_serve.adapters.sealed_memory import SealedMemory
+from rap_serve.adapters.zip_packs import ZipPack, zipped
 from rap_serve.api.deps import UseCases
 from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.ports import Cache, RateLimits
@@ -35,12 +38,15 @@ from rap_serve.services.commit import Commit, Recount
 from rap_serve.services.describe import Describe
 from rap_serve.services.edit import Edit, Forget
 from rap_serve.services.enrol import Enrol
+from rap_serve.services.erase import Erase, Purge
 from rap_serve.services.look import Look
 from rap_serve.services.meter import Meter
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
+from rap_serve.services.run_jobs import RunJobs
 from rap_serve.services.throttle import Throttle
+from rap_serve.services.transfer import Export, Import, StartTransfers
 from rap_serve.settings import AuthorisationSettings, AuthSettings, Settings, model_path
 
 
@@ -62,16 +68,17 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     detector = RayDetector(models.detector, deadline_seconds=deadline)
     embedder = RayEmbedder(models.embedder, deadline_seconds=deadline)
     mllm = RayMllm(models.mllm, deadline_seconds=deadline, secret=_derived(settings, "engine isolation"))
-    memory = MilvusMemory(
+    database = Database(settings.catalogue.url.get_secret_value())
+    owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
+    plain_memory = MilvusMemory(
         uri=settings.milvus.uri,
         token=settings.milvus.token.get_secret_value(),
         dim=models.dim,
         embedder_version=models.embedder_version,
         timeout_seconds=settings.milvus.timeout_seconds,
     )
+    memory = SealedMemory(plain_memory, owners, dim=models.dim)
     cache = _cache(settings, models.embedder_version)
-    database = Database(settings.catalogue.url.get_secret_value())
-    owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
     blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
     pictures = PictureLoader(settings.limits)
     calibration = load_calibration(model_path(settings.embedder.calibration or settings.embedder.model))
@@ -81,9 +88,10 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     await authenticate.start()
     meter, replies = Meter(usage), SqlReplies(database)
     recall = Recall(memory, cache)
-    commit = Commit(cache=cache, quotas=quotas)
+    commit = Commit(cache=cache, quotas=quotas, owners=owners)
     recount = Recount(memory=memory, cache=cache, quotas=quotas)
     fallback = settings.detector.fallback_vocabulary
+    jobs = SqlJobs(database)
     enrol = Enrol(detector=detector, embedder=embedder, blobs=blobs, fallback=fallback)
     seen_by = "+".join((models.detector_version, settings.detector.text_encoder, models.embedder_version))
     retrieve = Retrieve(
@@ -93,6 +101,30 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         calibration=calibration,
         policy=_policy(settings.authorisation),
         observe=metrics.retrieval,
+    )
+
+    remember = Remember(
+        memory=memory,
+        commit=commit,
+        recall=recall,
+        enrol=enrol,
+        describe=Describe(mllm=mllm, pictures=pictures, model=settings.mllm.model_id),
+        calibration=calibration,
+        lookalike_confidence=settings.authorisation.lookalike_confidence,
+    )
+    purge = Purge(memory=memory, blobs=blobs, cache=cache, quotas=quotas, replies=replies, usage=usage, owners=owners)
+
+    def open_pack(archive: bytes) -> ZipPack:
+        return ZipPack(archive, picture_bytes=settings.limits.picture_bytes)
+
+    run_jobs = RunJobs(
+        jobs,
+        {
+            "import": Import(blobs=blobs, pictures=pictures, recall=recall, remember=remember, open_pack=open_pack),
+            "export": Export(blobs=blobs, pictures=pictures, recall=recall, zipped=zipped),
+            "erase-user": purge.user,
+            "erase-tenant": purge.tenant,
+        },
     )
 
     async def check_ready() -> None:
@@ -108,19 +140,14 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         usage=usage,
         audit=SqlAudit(database),
         replies=replies,
-        background=(authenticate.watch, meter.watch, recount.watch, replies.watch),
+        jobs=jobs,
+        transfers=StartTransfers(jobs=jobs, blobs=blobs, open_pack=open_pack),
+        erase=Erase(cache=cache, owners=owners, tenants=tenants, jobs=jobs),
+        background=(authenticate.watch, meter.watch, recount.watch, replies.watch, run_jobs.watch),
         pictures=pictures,
         check_ready=check_ready,
         recall=recall,
-        remember=Remember(
-            memory=memory,
-            commit=commit,
-            recall=recall,
-            enrol=enrol,
-            describe=Describe(mllm=mllm, pictures=pictures, model=settings.mllm.model_id),
-            calibration=calibration,
-            lookalike_confidence=settings.authorisation.lookalike_confidence,
-        ),
+        remember=remember,
         edit=Edit(memory=memory, commit=commit, recall=recall, enrol=enrol),
         forget=Forget(memory=memory, commit=commit, enrol=enrol),
         retrieve=retrieve,

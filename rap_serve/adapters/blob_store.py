@@ -56,17 +56,16 @@ class FsspecBlobStore:
         if mine:
             await self._in_thread(lambda: self._remove(mine))
 
-    async def purge(self, owner: Owner) -> int:
+    async def keys(self, owner: Owner) -> list[str]:
         """See BlobStore."""
-        return await self._in_thread(lambda: self._remove_all(owner))
+        return await self._in_thread(lambda: self._listed(owner))
 
-    def _remove_all(self, owner: Owner) -> int:
+    def _listed(self, owner: Owner) -> list[str]:
         folder = self._path(owner.scope)
         if not self._files.exists(folder):
-            return 0
-        found = len(self._files.find(folder))
-        self._files.rm(folder, recursive=True)
-        return found
+            return []
+        found = (str(path).rsplit("/", 1)[-1] for path in self._files.find(folder))
+        return sorted(f"{owner.scope}/{name}" for name in found if _FILE_NAME.fullmatch(name))
 
     def _write(self, key: str, data: bytes) -> None:
         if self._is_local:

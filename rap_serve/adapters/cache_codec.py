@@ -28,6 +28,7 @@ def encode_library(owner: Owner, library: Library) -> bytes:
             c.version,
             c.created_at,
             c.updated_at,
+            c.write_id,
             [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy] for a in c.avatars],
         ]
         for c in library.concepts
@@ -43,7 +44,19 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
             return None
         matrix = _matrix(shape, raw)
         concepts, starts, row = [], [], 0
-        for id_, name, category, info, generated, metadata, version, created, updated, avatars in packed_concepts:
+        for (
+            id_,
+            name,
+            category,
+            info,
+            generated,
+            metadata,
+            version,
+            created,
+            updated,
+            write_id,
+            avatars,
+        ) in packed_concepts:
             rows = matrix[row : row + len(avatars)]
             starts.append(row)
             row += len(avatars)
@@ -59,6 +72,7 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
                     version=version,
                     created_at=created,
                     updated_at=updated,
+                    write_id=write_id,
                     avatars=tuple(
                         Avatar(
                             id=a_id,

@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import weakref
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Generic, TypeVar
 
 from rap_serve.domain.concept import Owner
@@ -51,6 +51,13 @@ class ByteLru(Generic[V]):
         _, freed = self._entries.pop(key, (None, 0))
         self._bytes -= freed
 
+    def drop_where(self, condition: Callable[[Hashable], bool]) -> int:
+        """Forgets all keys that meet ``condition``; how many there were."""
+        keys = [key for key in self._entries if condition(key)]
+        for key in keys:
+            self.drop(key)
+        return len(keys)
+
 
 class LocalCache:
     """Right for one gateway only: what another one writes, this one would not notice."""
@@ -94,6 +101,11 @@ class LocalCache:
                 yield write
             finally:
                 self._renew(owner.scope, write.moment)
+
+    async def purge(self, owner: Owner) -> int:
+        """See Cache."""
+        libraries = self._libraries.drop_where(lambda key: key == owner.scope)
+        return libraries + self._features.drop_where(lambda key: isinstance(key, tuple) and key[0] == owner.scope)
 
     async def available(self) -> bool:
         """See Cache."""

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ from rap_serve.adapters.milvus_schema import (
 )
 from rap_serve.adapters.milvus_tables import Job, Tables
 from rap_serve.domain.concept import Concept, Owner
-from rap_serve.domain.errors import ConceptNotFound, InvalidInput, NameTaken, Unavailable, VersionMismatch
+from rap_serve.domain.errors import ConceptNotFound, InvalidInput, Unavailable, VersionMismatch, name_taken
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.ports import Moment, Neighbour
@@ -85,6 +85,12 @@ class MilvusMemory:
         _, moment = await self._write(concept.owner, lambda job: self._put(concept, expected_version, job), after)
         return moment
 
+    async def add(
+        self, owner: Owner, concepts: Sequence[Concept], *, after: Moment | None = None
+    ) -> tuple[frozenset[str], Moment | None]:
+        """See ConceptMemory."""
+        return await self._write(owner, lambda job: self._add(owner, concepts, job), after)
+
     async def delete(
         self, owner: Owner, concept_id: str, *, expected_version: int | None = None, after: Moment | None = None
     ) -> tuple[Concept, Moment | None]:
@@ -131,11 +137,26 @@ class MilvusMemory:
             raise VersionMismatch(f"The concept is already past version {concept.version}.")
         others = {r["concept_id"] for r in rows} - {concept.id}
         if others and any(r["name_key"] == key for r in newest(self._heads(owner, one_of(others), job))):
-            raise NameTaken(f"There is already a concept named {concept.name!r}; edit it, or choose another name.")
+            raise name_taken(concept.name)
         now_ms = time.time_ns() // 1_000_000
         self._tables.insert(self._tables.avatars, avatar_rows(concept, self._embedder, now_ms=now_ms), job)
         self._tables.insert(self._tables.concepts, [record_row(concept, self._embedder)], job)
         self._remove_after_commit(owner, mine, job)
+
+    def _add(self, owner: Owner, concepts: Sequence[Concept], job: Job) -> frozenset[str]:
+        names = {r["name_key"] for r in newest(self._heads(owner, "version > 0", job))}
+        free: list[Concept] = []
+        for concept in concepts:
+            key = name_key(concept.name)
+            if key not in names:
+                names.add(key)
+                free.append(concept)
+        now_ms = time.time_ns() // 1_000_000
+        rows = [row for concept in free for row in avatar_rows(concept, self._embedder, now_ms=now_ms)]
+        if rows:
+            self._tables.insert(self._tables.avatars, rows, job)
+            self._tables.insert(self._tables.concepts, [record_row(c, self._embedder) for c in free], job)
+        return frozenset(c.id for c in concepts) - {c.id for c in free}
 
     def _delete(self, owner: Owner, concept_id: str, expected_version: int | None, job: Job) -> Concept:
         condition = f"{of_owner(owner)} and concept_id == {literal(concept_id)}"

@@ -87,6 +87,7 @@ def record_row(concept: Concept, embedder: str) -> Row:
         "metadata": dict(concept.metadata),
         "created_at": concept.created_at,
         "updated_at": concept.updated_at,
+        "write_id": concept.write_id,
         "avatars": [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy] for a in concept.avatars],
     }
     embeddings = np.stack([a.embedding for a in concept.avatars]).astype("<f4")
@@ -142,6 +143,7 @@ def concept_of(row: Mapping[str, Any], owner: Owner, dim: int) -> Concept:
         version=row["version"],
         created_at=body["created_at"],
         updated_at=body["updated_at"],
+        write_id=body["write_id"],
         avatars=tuple(
             Avatar(
                 id=avatar_id,

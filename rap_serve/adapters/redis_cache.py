@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import hashlib
 import random
+import re
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -146,6 +147,21 @@ class RedisCache:
                 with contextlib.suppress(Unavailable):  # then the mark stays, or this process remembers
                     await self._settle(owner, write.moment)
 
+    async def purge(self, owner: Owner) -> int:
+        """See Cache. The owner's generation and mark stay; they say nothing."""
+        own = self._libraries.drop_where(lambda key: key == owner.scope)
+        own += self._features.drop_where(lambda key: isinstance(key, tuple) and key[0] == owner.scope)
+        with contextlib.suppress(Unavailable):  # what nobody reads any more is gone within TTL_SECONDS
+            own += await self._try(lambda: self._unlink(owner))
+        return own
+
+    async def _unlink(self, owner: Owner) -> int:
+        kept, removed = {key.encode() for key in _keys(owner)}, 0
+        async for key in self._redis.scan_iter(match=f"{_glob_safe(_prefix(owner))}*", count=1_000):
+            if key not in kept:
+                removed += await self._redis.unlink(key)
+        return removed
+
     async def available(self) -> bool:
         """See Cache."""
         try:
@@ -257,3 +273,8 @@ def _generation(kept: Any) -> Generation:
 def _keys(owner: Owner) -> list[str]:
     """Generation and mark; the braces put both, and the owner's copies, into one slot."""
     return [f"{_prefix(owner)}g", f"{_prefix(owner)}w"]
+
+
+def _glob_safe(text: str) -> str:
+    """``text`` as a pattern that matches itself alone."""
+    return re.sub(r"([\[\]*?\\^])", r"\\\1", text)

@@ -42,10 +42,21 @@ class SealedBlobStore:
         """See BlobStore."""
         await self._blobs.delete(owner, keys)
 
-    async def purge(self, owner: Owner) -> int:
+    async def keys(self, owner: Owner) -> list[str]:
         """See BlobStore."""
+        return await self._blobs.keys(owner)
+
+    async def purge(self, owner: Owner) -> int:
+        """See SealedBlobs. What is stored while this runs is left alone."""
         self._known.pop(owner.scope, None)
-        return await self._blobs.purge(owner)
+        removed = 0
+        for key in await self._blobs.keys(owner):
+            try:
+                await self.get(owner, key)
+            except NotFound:
+                await self._blobs.delete(owner, [key])
+                removed += 1
+        return removed
 
     async def _fresh(self, owner: Owner) -> Seal:
         seal = await self._seals.of(owner)

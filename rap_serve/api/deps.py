@@ -2,22 +2,25 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Request
 
 from rap_serve.domain.concept import Owner
-from rap_serve.domain.ports import Attempt, Audit, Pictures, Quotas, Replies, Tenants, Usage
+from rap_serve.domain.errors import InvalidInput
+from rap_serve.domain.ports import Attempt, Audit, Jobs, Pictures, Quotas, Replies, Tenants, Usage
 from rap_serve.domain.tenancy import Caller
 from rap_serve.services.administer import Administer
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.edit import Edit, Forget
+from rap_serve.services.erase import Erase
 from rap_serve.services.meter import Meter
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
 from rap_serve.services.throttle import Throttle
+from rap_serve.services.transfer import StartTransfers
 from rap_serve.settings import LimitSettings
 
 
@@ -37,6 +40,9 @@ class UseCases:
     usage: Usage
     audit: Audit
     replies: Replies
+    jobs: Jobs
+    transfers: StartTransfers
+    erase: Erase
     background: tuple[Callable[[], Coroutine[None, None, None]], ...]
     pictures: Pictures
     check_ready: Callable[[], Awaitable[None]]
@@ -74,6 +80,17 @@ def path_owner(request: Request, user: Annotated[str, Path()]) -> Owner:
 def attempt(request: Request) -> Attempt | None:
     """Which attempt this is at what its idempotency key stands for; None without a key."""
     return cast("Attempt | None", getattr(request.state, "attempt", None))
+
+
+def only_known(*names: str) -> Any:
+    """A dependency that refuses query parameters besides these: a filter that is misspelt must not be passed over."""
+
+    def check(request: Request) -> None:
+        unknown = sorted(set(request.query_params) - set(names))
+        if unknown:
+            raise InvalidInput(f"Unknown parameter {unknown[0]!r}; known: {', '.join(names)}.")
+
+    return Depends(check)
 
 
 UseCasesDep = Annotated[UseCases, Depends(use_cases)]

@@ -71,7 +71,10 @@ class Avatar:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Concept:
-    """Something of an owner's. ``version`` starts at 1 and grows by one with each edit."""
+    """Something of an owner's. ``version`` starts at 1 and grows by one with each edit.
+
+    ``write_id``: of the request that wrote this version, where it had an idempotency key.
+    """
 
     id: str
     owner: Owner
@@ -84,6 +87,7 @@ class Concept:
     avatars: tuple[Avatar, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     info_generated: bool = False
+    write_id: str = ""
 
     @property
     def folded_name(self) -> str:

@@ -174,3 +174,8 @@ class Unavailable(RapError):
     """A backend does not answer."""
 
     code = "unavailable"
+
+
+def name_taken(name: str) -> NameTaken:
+    """What to tell who wants a name that is there already."""
+    return NameTaken(f"There is already a concept named {name!r}; edit it, or choose another name.")

@@ -144,8 +144,15 @@ class BlobStore(Protocol):
     async def delete(self, owner: Owner, keys: Sequence[str]) -> None:
         """Removes what is there of ``keys``."""
 
+    async def keys(self, owner: Owner) -> list[str]:
+        """The keys of all that the owner has."""
+
+
+class SealedBlobs(BlobStore, Protocol):
+    """A picture store that is closed by its owners' seals."""
+
     async def purge(self, owner: Owner) -> int:
-        """Removes all that the owner has; how many there were."""
+        """Removes what no seal opens any more, since the owner was erased; how many there were."""
 
 
 class Seal(Protocol):
@@ -162,6 +169,9 @@ class Seal(Protocol):
 
     def open(self, sealed: bytes, purpose: str) -> bytes:
         """What was closed for this purpose; raises ValueError for anything else."""
+
+    def hashed(self, text: str) -> str:
+        """Equal for equal texts of this owner and epoch, and tells nothing of them: 64 hexadecimal digits."""
 
 
 class Seals(Protocol):
@@ -206,6 +216,14 @@ class ConceptMemory(Protocol):
         Raises NameTaken, VersionMismatch, ConceptNotFound, Unavailable.
         """
 
+    async def add(
+        self, owner: Owner, concepts: Sequence[Concept], *, after: Moment | None = None
+    ) -> tuple[frozenset[str], Moment | None]:
+        """Stores first versions of several concepts, each whole; the ids of those whose names were taken.
+
+        Raises Unavailable; then some may be stored.
+        """
+
     async def delete(
         self, owner: Owner, concept_id: str, *, expected_version: int | None = None, after: Moment | None = None
     ) -> tuple[Concept, Moment | None]:
@@ -221,6 +239,13 @@ class ConceptMemory(Protocol):
 
     async def ping(self) -> None:
         """Returns if the memory answers; raises Unavailable."""
+
+
+class SealedConcepts(ConceptMemory, Protocol):
+    """A concept memory that is closed by its owners' seals."""
+
+    async def purge(self, owner: Owner) -> dict[str, int]:
+        """Takes away what no seal opens any more, since the owner was erased; how much of what there was."""
 
 
 class Cache(Protocol):
@@ -246,6 +271,9 @@ class Cache(Protocol):
 
         Writers of one owner take turns. Raises Unavailable on entering where that cannot be promised.
         """
+
+    async def purge(self, owner: Owner) -> int:
+        """Drops all copies of an owner's; how many there were, as far as that is known."""
 
     async def available(self) -> bool:
         """Whether copies can be kept at all right now."""
@@ -325,6 +353,9 @@ class Quotas(Protocol):
     async def recount(self, reservation: Reservation, actual: Amounts) -> None:
         """Ends an overdue reservation: its owner holds ``actual``."""
 
+    async def correct(self, owner: Owner, actual: Amounts) -> None:
+        """The owner holds ``actual``, whatever was counted."""
+
     async def held(self, tenant: str) -> Amounts:
         """What a tenant's owners hold, reservations included. Raises TenantNotFound."""
 
@@ -366,6 +397,9 @@ class Replies(Protocol):
     async def abandon(self, attempt: Attempt) -> None:
         """Forgets the attempt: the request may be tried again as if for the first time."""
 
+    async def purge(self, owner: Owner) -> int:
+        """Forgets what was answered to requests of a user's; how many there were."""
+
 
 class Jobs(Protocol):
     """Long work, each piece of it one gateway's at a time. Raises Unavailable."""
@@ -400,6 +434,9 @@ class Usage(Protocol):
 
     async def between(self, tenant: str, first_day: str, last_day: str, *, user: str | None) -> Sequence[Consumption]:
         """What a tenant, or one user of it, used on these days, both included; oldest first."""
+
+    async def anonymise(self, owner: Owner) -> int:
+        """Counts what a user used as nobody's; how many rows there were."""
 
 
 class RateLimits(Protocol):

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from rap_serve.domain.concept import Owner
-from rap_serve.domain.errors import Conflict, NotFound, Unavailable
-from rap_serve.domain.ports import Cache, ConceptMemory, Quotas, Write
+from rap_serve.domain.errors import Conflict, Erased, NotFound, Unavailable
+from rap_serve.domain.ports import Cache, ConceptMemory, Owners, Quotas, Write
 from rap_serve.domain.tenancy import Amounts, holdings
 
 OVERDUE_AT_ONCE = 50
@@ -26,13 +26,21 @@ class Change(Write):
 class Commit:
     """Takes what a write adds out of the tenant's quota, keeps caches out of its way, and settles by what it did."""
 
-    def __init__(self, *, cache: Cache, quotas: Quotas) -> None:
+    def __init__(self, *, cache: Cache, quotas: Quotas, owners: Owners) -> None:
         self._cache = cache
         self._quotas = quotas
+        self._owners = owners
+
+    async def epoch(self, owner: Owner) -> int:
+        """To be asked for when a request comes in that is going to write."""
+        return await self._owners.epoch(owner)
 
     @contextlib.asynccontextmanager
-    async def __call__(self, owner: Owner, amounts: Amounts) -> AsyncIterator[Change]:
-        """The write goes inside. Raises QuotaExceeded or Unavailable before it begins.
+    async def __call__(self, owner: Owner, amounts: Amounts, *, epoch: int | None = None) -> AsyncIterator[Change]:
+        """The write goes inside. Raises QuotaExceeded, Erased or Unavailable before it begins.
+
+        ``epoch``: of when the request came in; an owner who was erased since gets nothing stored. None where nothing
+        is.
 
         Where nobody knows whether the write happened, the owner is counted anew later, by ``Recount``.
         """
@@ -40,6 +48,8 @@ class Commit:
         change, begun = Change(amounts=amounts), False
         try:
             async with self._cache.writing(owner) as write:
+                if epoch is not None and await self._owners.epoch(owner) != epoch:
+                    raise Erased("The user was erased while this was under way; nothing of it was stored.")
                 begun, change.after = True, write.after
                 yield change
                 write.moment = change.moment

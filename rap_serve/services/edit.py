@@ -14,12 +14,13 @@ from rap_serve.domain.concept import (
     checked_metadata,
     checked_name,
 )
-from rap_serve.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, VersionMismatch
-from rap_serve.domain.ports import ConceptMemory
+from rap_serve.domain.errors import ConceptNotFound, Conflict, Forbidden, InvalidInput, NotFound, VersionMismatch
+from rap_serve.domain.ports import Attempt, ConceptMemory
 from rap_serve.domain.tenancy import Amounts, holdings
 from rap_serve.services.commit import Commit
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.recall import Recall
+from rap_serve.services.remember import written_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,18 +46,31 @@ class Edit:
         self._enrol = enrol
 
     async def __call__(
-        self, owner: Owner, concept_id: str, patch: ConceptPatch, *, expected_version: int | None = None
+        self,
+        owner: Owner,
+        concept_id: str,
+        patch: ConceptPatch,
+        *,
+        expected_version: int | None = None,
+        attempt: Attempt | None = None,
     ) -> Concept:
-        """The new version. Raises InvalidInput, ConceptNotFound, NameTaken, VersionMismatch, Unavailable."""
-        current = (await self._recall(owner)).get(concept_id)
+        """The new version. Raises InvalidInput, ConceptNotFound, NameTaken, VersionMismatch, Erased, Unavailable.
+
+        ``attempt``: which one this is where the request has an idempotency key.
+        """
+        epoch = await self._commit.epoch(owner)
+        library = await self._recall(owner)
+        if (done := written_by(attempt, library)) is not None:
+            return done
+        current = library.get(concept_id)
         if expected_version is not None and current.version != expected_version:
             raise VersionMismatch(f"The concept is at version {current.version}, not {expected_version}.")
-        renewed = _renewed(current, patch)
+        renewed = replace(_renewed(current, patch), write_id=attempt.write_id if attempt else "")
         kept = _kept(current, patch)
         made = await self._enrol(owner, _drafts(kept, patch), renewed.category)
         edited = replace(renewed, avatars=(*kept, *made))
         try:
-            async with self._commit(owner, holdings([edited]) + -holdings([current])) as write:
+            async with self._commit(owner, holdings([edited]) + -holdings([current]), epoch=epoch) as write:
                 write.moment = await self._memory.put(edited, expected_version=current.version, after=write.after)
         except (Conflict, NotFound, Forbidden):
             await self._enrol.discard(owner, made)
@@ -73,14 +87,28 @@ class Forget:
         self._commit = commit
         self._enrol = enrol
 
-    async def __call__(self, owner: Owner, concept_id: str, *, expected_version: int | None = None) -> None:
-        """Raises ConceptNotFound, VersionMismatch or Unavailable."""
+    async def __call__(
+        self, owner: Owner, concept_id: str, *, expected_version: int | None = None, attempt: Attempt | None = None
+    ) -> None:
+        """Raises ConceptNotFound, VersionMismatch or Unavailable.
+
+        A later attempt at it may find that an earlier one has done it.
+        """
+        try:
+            gone = await self._forgotten(owner, concept_id, expected_version)
+        except ConceptNotFound:
+            if attempt is None or attempt.number == 1:
+                raise
+            return
+        await self._enrol.discard(owner, gone.avatars)
+
+    async def _forgotten(self, owner: Owner, concept_id: str, expected_version: int | None) -> Concept:
         async with self._commit(owner, Amounts()) as write:
             gone, write.moment = await self._memory.delete(
                 owner, concept_id, expected_version=expected_version, after=write.after
             )
             write.amounts = -holdings([gone])
-        await self._enrol.discard(owner, gone.avatars)
+        return gone
 
 
 def _renewed(current: Concept, patch: ConceptPatch) -> Concept:

@@ -1,8 +1,10 @@
 """A new concept: checked as a whole, then stored as a whole."""
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rap_serve.domain.concept import (
     MAX_AVATARS,
@@ -15,15 +17,27 @@ from rap_serve.domain.concept import (
     fold_name,
     new_ulid,
 )
-from rap_serve.domain.errors import Conflict, Forbidden, InvalidInput, NameTaken, NotFound
+from rap_serve.domain.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    QuotaExceeded,
+    RapError,
+    Unavailable,
+    name_taken,
+)
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Calibration
-from rap_serve.domain.ports import ConceptMemory
+from rap_serve.domain.ports import Attempt, ConceptMemory
 from rap_serve.domain.tenancy import holdings
 from rap_serve.services.commit import Commit
 from rap_serve.services.describe import Describe
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.recall import Recall
+
+DRAFTS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,18 +90,83 @@ class Remember:
         self._calibration = calibration
         self._lookalike_confidence = lookalike_confidence
 
-    async def __call__(self, owner: Owner, draft: ConceptDraft) -> Remembered:
-        """Raises InvalidInput, NameTaken, QuotaExceeded, Overloaded or Unavailable; then nothing is kept."""
+    async def __call__(self, owner: Owner, draft: ConceptDraft, attempt: Attempt | None = None) -> Remembered:
+        """Raises InvalidInput, NameTaken, QuotaExceeded, Erased, Overloaded or Unavailable; then nothing is kept.
+
+        ``attempt``: which one this is where the request has an idempotency key.
+        """
+        epoch = await self._commit.epoch(owner)
+        library = await self._recall(owner)
+        if (done := written_by(attempt, library)) is not None:
+            return Remembered(done, self._lookalikes(done, library))
+        name = checked_name(draft.name)
+        if any(c.folded_name == fold_name(name) for c in library.concepts):
+            raise name_taken(name)
+        concept = await self._made(owner, draft, attempt)
+        try:
+            async with self._commit(owner, holdings([concept]), epoch=epoch) as write:
+                write.moment = await self._memory.put(concept, expected_version=None, after=write.after)
+        except (Conflict, NotFound, Forbidden):
+            await self._enrol.discard(owner, concept.avatars)
+            raise
+        return Remembered(concept, self._lookalikes(concept, library))
+
+    async def all(
+        self, owner: Owner, drafts: Sequence[ConceptDraft], *, known: Mapping[str, Concept]
+    ) -> list[Concept | Literal["unchanged"] | RapError]:
+        """What came of each draft, as few writes as can be. Raises Unavailable, Overloaded.
+
+        ``known``: the owner's concepts by folded name. A draft that says what one of them says leaves it unchanged.
+        """
+        epoch = await self._commit.epoch(owner)
+        room = asyncio.Semaphore(DRAFTS_AT_ONCE)
+
+        async def made(draft: ConceptDraft) -> Concept | Literal["unchanged"] | RapError:
+            try:
+                other = known.get(fold_name(checked_name(draft.name)))
+                if other is not None:
+                    return "unchanged" if _same(other, draft) else name_taken(draft.name)
+                async with room:
+                    return await self._made(owner, draft, None)
+            except (Unavailable, Overloaded):
+                raise
+            except RapError as error:
+                return error
+
+        outcomes = await asyncio.gather(*(made(draft) for draft in drafts))
+        refused = await self._stored(owner, [o for o in outcomes if isinstance(o, Concept)], epoch)
+        return [refused.get(o.id, o) if isinstance(o, Concept) else o for o in outcomes]
+
+    async def _stored(self, owner: Owner, concepts: Sequence[Concept], epoch: int) -> dict[str, RapError]:
+        """Why which of them could not be stored. What does not fit a quota as a whole is tried by halves."""
+        if not concepts:
+            return {}
+        refused: dict[str, RapError] = {}
+        try:
+            async with self._commit(owner, holdings(concepts), epoch=epoch) as write:
+                taken, write.moment = await self._memory.add(owner, concepts, after=write.after)
+                write.amounts = holdings(c for c in concepts if c.id not in taken)
+            refused = {c.id: name_taken(c.name) for c in concepts if c.id in taken}
+        except QuotaExceeded as error:
+            if len(concepts) > 1:
+                middle = len(concepts) // 2
+                first = await self._stored(owner, concepts[:middle], epoch)
+                return first | await self._stored(owner, concepts[middle:], epoch)
+            refused = {concepts[0].id: error}
+        except (Conflict, NotFound) as error:
+            refused = {c.id: error for c in concepts}
+        await self._enrol.discard(owner, (a for c in concepts if c.id in refused for a in c.avatars))
+        return refused
+
+    async def _made(self, owner: Owner, draft: ConceptDraft, attempt: Attempt | None) -> Concept:
+        """The concept of a draft, its pictures stored; it is not."""
         name, category = checked_name(draft.name), checked_category(draft.category)
         info, metadata = checked_info(draft.info), checked_metadata(draft.metadata)
         _check_avatars(draft)
-        library = await self._recall(owner)
-        if any(c.folded_name == fold_name(name) for c in library.concepts):
-            raise NameTaken(f"There is already a concept named {name!r}; edit it, or choose another name.")
         avatars = await self._enrol(owner, draft.avatars, category)
         told = info or await self._describe(owner, draft.avatars[0].picture, avatars[0])
         now = time.time_ns() // 1_000_000
-        concept = Concept(
+        return Concept(
             id=new_ulid(now_ms=now),
             owner=owner,
             name=name,
@@ -99,14 +178,8 @@ class Remember:
             created_at=now,
             updated_at=now,
             avatars=avatars,
+            write_id=attempt.write_id if attempt else "",
         )
-        try:
-            async with self._commit(owner, holdings([concept])) as write:
-                write.moment = await self._memory.put(concept, expected_version=None, after=write.after)
-        except (Conflict, NotFound, Forbidden):
-            await self._enrol.discard(owner, avatars)
-            raise
-        return Remembered(concept, self._lookalikes(concept, library))
 
     def _lookalikes(self, concept: Concept, library: Library) -> tuple[Lookalike, ...]:
         """The most similar other concept, where the two would pass for one."""
@@ -119,6 +192,22 @@ class Remember:
             return ()
         other = library.concepts[nearest]
         return (Lookalike(other.id, other.name, similarity),)
+
+
+def written_by(attempt: Attempt | None, library: Library) -> Concept | None:
+    """What an earlier attempt has written already, before its gateway died."""
+    if attempt is None or attempt.number == 1:
+        return None
+    return next((c for c in library.concepts if c.write_id == attempt.write_id), None)
+
+
+def _same(concept: Concept, draft: ConceptDraft) -> bool:
+    """Whether a concept says what a draft says, as far as that says anything."""
+    return (
+        concept.category == checked_category(draft.category)
+        and (not draft.info or concept.info == draft.info)
+        and dict(concept.metadata) == dict(draft.metadata)
+    )
 
 
 def _check_avatars(draft: ConceptDraft) -> None:

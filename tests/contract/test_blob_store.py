@@ -99,15 +99,13 @@ async def test_a_disk_that_refuses_is_unavailable(tmp_path: Path, owner: Owner) 
         await FsspecBlobStore(str(tmp_path / "blobs")).put(owner, DIGEST, DATA, "image/png")
 
 
-async def test_an_owners_pictures_are_removed_together(blobs: BlobStore, owner: Owner) -> None:
+async def test_an_owners_pictures_are_listed(blobs: BlobStore, owner: Owner) -> None:
     """And nobody else's."""
     neighbour = Owner(owner.tenant, owner.user + "x")
-    for number in range(3):
-        await blobs.put(owner, hashlib.sha256(bytes([number])).hexdigest(), DATA, "image/png")
-    kept = await blobs.put(neighbour, DIGEST, DATA, "image/png")
-    assert await blobs.purge(owner) == 3
-    assert await blobs.purge(owner) == 0
-    assert (await blobs.get(neighbour, kept))[0] == DATA
+    assert await blobs.keys(owner) == []
+    mine = [await blobs.put(owner, hashlib.sha256(bytes([n])).hexdigest(), DATA, "image/png") for n in range(3)]
+    await blobs.put(neighbour, DIGEST, DATA, "image/png")
+    assert await blobs.keys(owner) == sorted(mine)
 
 
 async def test_a_sealed_picture_is_on_no_disk_in_the_clear(tmp_path: Path, owner: Owner, owners: SqlOwners) -> None:
@@ -121,7 +119,10 @@ async def test_a_sealed_picture_is_on_no_disk_in_the_clear(tmp_path: Path, owner
     reopened = SealedBlobStore(files, owners)
     with pytest.raises(NotFound):
         await reopened.get(owner, key)
+    assert await reopened.keys(owner) == [key]
     new = await reopened.put(owner, hashlib.sha256(b"2").hexdigest(), DATA, "image/png")
     assert (await blobs.get(owner, new))[0] == DATA
     with pytest.raises(NotFound):
         await reopened.get(owner, key)
+    assert await reopened.purge(owner) == 1
+    assert await reopened.keys(owner) == [new] and (await reopened.get(owner, new))[0] == DATA

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.catalogue.usage import SqlUsage
@@ -15,6 +16,7 @@ from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.domain.chat import Usage
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import (
+    Erased,
     Forbidden,
     InvalidInput,
     NameTaken,
@@ -203,9 +205,11 @@ async def quotas(database: Database) -> SqlQuotas:
     return SqlQuotas(database)
 
 
-async def test_a_write_counts_once_it_happened(memory: MilvusMemory, quotas: SqlQuotas, owner: Owner) -> None:
+async def test_a_write_counts_once_it_happened(
+    memory: MilvusMemory, quotas: SqlQuotas, owners: SqlOwners, owner: Owner
+) -> None:
     """And what fails does not."""
-    commit = Commit(cache=LocalCache(max_bytes=1_000), quotas=quotas)
+    commit = Commit(cache=LocalCache(max_bytes=1_000), quotas=quotas, owners=owners)
     first, twin = concept(owner, "bo", avatars=2), concept(owner, "BO")
     async with commit(owner, holdings([first])):
         await memory.put(first, expected_version=None)
@@ -219,9 +223,11 @@ async def test_a_write_counts_once_it_happened(memory: MilvusMemory, quotas: Sql
     assert await quotas.held("contract") == Amounts()
 
 
-async def test_a_full_tenant_writes_nothing(memory: MilvusMemory, quotas: SqlQuotas, owner: Owner) -> None:
+async def test_a_full_tenant_writes_nothing(
+    memory: MilvusMemory, quotas: SqlQuotas, owners: SqlOwners, owner: Owner
+) -> None:
     """The write is not even begun."""
-    commit = Commit(cache=LocalCache(max_bytes=1_000), quotas=quotas)
+    commit = Commit(cache=LocalCache(max_bytes=1_000), quotas=quotas, owners=owners)
     with pytest.raises(QuotaExceeded):
         async with commit(owner, Amounts(concepts=3)):
             raise AssertionError
@@ -229,13 +235,13 @@ async def test_a_full_tenant_writes_nothing(memory: MilvusMemory, quotas: SqlQuo
 
 @pytest.mark.parametrize("happened", [True, False])
 async def test_an_owner_is_counted_anew_after_a_write_of_unknown_end(
-    memory: MilvusMemory, database: Database, quotas: SqlQuotas, owner: Owner, happened: bool
+    memory: MilvusMemory, database: Database, quotas: SqlQuotas, owners: SqlOwners, owner: Owner, happened: bool
 ) -> None:
     """What is there counts."""
     hasty = SqlQuotas(database, lease_seconds=0)
     cache, stored = LocalCache(max_bytes=1_000), concept(owner, "bo", avatars=3)
     with pytest.raises(Unavailable):
-        async with Commit(cache=cache, quotas=hasty)(owner, holdings([stored])):
+        async with Commit(cache=cache, quotas=hasty, owners=owners)(owner, holdings([stored])):
             if happened:
                 await memory.put(stored, expected_version=None)
             raise Unavailable("no answer")
@@ -243,3 +249,19 @@ async def test_an_owner_is_counted_anew_after_a_write_of_unknown_end(
     assert await Recount(memory=memory, cache=cache, quotas=hasty)() == 1
     assert await quotas.held("contract") == (holdings([stored]) if happened else Amounts())
     assert await Recount(memory=memory, cache=cache, quotas=hasty)() == 0
+
+
+async def test_who_was_erased_meanwhile_gets_nothing_stored(
+    memory: MilvusMemory, quotas: SqlQuotas, owners: SqlOwners, owner: Owner
+) -> None:
+    """A request that came in before the erasure cannot undo it; one that comes in after is welcome."""
+    commit = Commit(cache=LocalCache(max_bytes=1_000), quotas=quotas, owners=owners)
+    before, stored = await commit.epoch(owner), concept(owner, "bo")
+    await owners.erase(owner, None)
+    with pytest.raises(Erased):
+        async with commit(owner, holdings([stored]), epoch=before) as write:
+            write.moment = await memory.put(stored, expected_version=None)
+    assert await quotas.held("contract") == Amounts()
+    async with commit(owner, holdings([stored]), epoch=await commit.epoch(owner)) as write:
+        write.moment = await memory.put(stored, expected_version=None)
+    assert await quotas.held("contract") == holdings([stored])

@@ -4,6 +4,8 @@ Each owner has a data key of its own (AES-256-GCM), kept here only under the clu
 forgets the key: whatever is still on some disk, in a backup or in a late writer's hands can be read by nobody.
 """
 
+import hashlib
+import hmac
 import os
 import time
 from dataclasses import dataclass, field
@@ -39,6 +41,11 @@ class AesSeal:
     def open(self, sealed: bytes, purpose: str) -> bytes:
         """See Seal."""
         return opened(self.key, sealed, f"{self.scope} {self.epoch} {purpose}")
+
+    def hashed(self, text: str) -> str:
+        """See Seal."""
+        context = f"{self.scope} {self.epoch} name\n{text}".encode("utf-8", "surrogatepass")
+        return hmac.new(self.key, context, hashlib.sha256).hexdigest()
 
 
 class SqlOwners:

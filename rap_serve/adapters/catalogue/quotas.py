@@ -81,15 +81,15 @@ class SqlQuotas:
         owner = reservation.owner
 
         def work(connection: Connection) -> None:
-            if not _ended(connection, reservation):
-                return
-            know(connection, owner)
-            known = connection.execute(select(*_columns_of(owners)).where(at(owner))).one()
-            counted = Amounts(**dict(zip(KINDS, known, strict=True)))
-            _add(connection, tenants, tenants.c.id == owner.tenant, actual + -counted + -reservation.amounts.rising())
-            connection.execute(update(owners).where(at(owner)).values(**_columns(actual)))
+            if _ended(connection, reservation):
+                _add(connection, tenants, tenants.c.id == owner.tenant, -reservation.amounts.rising())
+                _correct(connection, owner, actual)
 
         await self._database.write(work)
+
+    async def correct(self, owner: Owner, actual: Amounts) -> None:
+        """See Quotas."""
+        await self._database.write(lambda connection: _correct(connection, owner, actual))
 
     async def held(self, tenant: str) -> Amounts:
         """See Quotas."""
@@ -116,6 +116,14 @@ def _take(connection: Connection, tenant: str, rising: Amounts) -> None:
     full = [k for k, n in _columns(rising).items() if row[f"max_{k}"] is not None and row[k] + n > row[f"max_{k}"]]
     limits = ", ".join(f"{row[k]:,} of {row[f'max_{k}']:,} {k}" for k in full)
     raise QuotaExceeded(f"The quota does not allow it: {limits} are taken. Delete something, or ask for more.")
+
+
+def _correct(connection: Connection, owner: Owner, actual: Amounts) -> None:
+    know(connection, owner)
+    known = connection.execute(select(*_columns_of(owners)).where(at(owner)).with_for_update()).one()
+    counted = Amounts(**dict(zip(KINDS, known, strict=True)))
+    _add(connection, tenants, tenants.c.id == owner.tenant, actual + -counted)
+    connection.execute(update(owners).where(at(owner)).values(**_columns(actual)))
 
 
 def _ended(connection: Connection, reservation: Reservation) -> bool:

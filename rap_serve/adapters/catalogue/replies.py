@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.schema import replies
-from rap_serve.domain.concept import new_ulid
+from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import InProgress, KeyReused, Unavailable
 from rap_serve.domain.ports import Attempt, Reply
 
@@ -76,6 +76,12 @@ class SqlReplies:
         self._under_way -= 1
         gone = delete(replies).where(self._of(attempt), replies.c.status.is_(None))
         await self._database.write(lambda connection: connection.execute(gone))
+
+    async def purge(self, owner: Owner) -> int:
+        """See Replies."""
+        theirs = (replies.c.tenant == owner.tenant) & (replies.c.user == owner.user)
+        gone = delete(replies).where(theirs)
+        return await self._database.write(lambda connection: connection.execute(gone).rowcount)
 
     async def watch(self) -> None:
         """Keeps saying that this gateway is at work, and drops what is too old; for ever."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from rap_serve.api.deps import UseCasesDep, caller
+from rap_serve.api.routes.jobs import job_json
 from rap_serve.api.routes.usage import usage_json
 from rap_serve.api.schemas import KeyBody, RotateBody, TenantBody, TenantPatchBody
 from rap_serve.domain.errors import TenantNotFound
@@ -51,6 +52,19 @@ async def change(tenant: str, body: TenantPatchBody, request: Request, cases: Us
     operator = _operator(request)
     limits = None if body.limits is None else Limits(**body.limits.model_dump())
     return tenant_json(await cases.administer.change(operator, tenant, limits=limits, state=body.state))
+
+
+@router.delete("/tenants/{tenant}", status_code=202)
+async def erase(tenant: str, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """Erases a tenant: none of its keys opens anything any more; its users' data is purged by a job."""
+    return job_json(await cases.erase.tenant(_operator(request), tenant))
+
+
+@router.get("/tenants/{tenant}/jobs/{job_id}")
+async def job(tenant: str, job_id: str, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """How far a tenant's job is."""
+    _admin(request, tenant)
+    return job_json(await cases.jobs.get(tenant, job_id))
 
 
 @router.get("/tenants/{tenant}/usage")

@@ -5,15 +5,16 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from rap_serve.api.deps import OwnerDep, UseCases, UseCasesDep
+from rap_serve.api.deps import AttemptDep, OwnerDep, UseCases, UseCasesDep, only_known
 from rap_serve.api.schemas import (
     MAX_AVATARS_PER_CALL,
     AvatarBody,
@@ -25,6 +26,7 @@ from rap_serve.api.schemas import (
 )
 from rap_serve.domain.concept import Concept, Owner
 from rap_serve.domain.errors import InvalidInput
+from rap_serve.domain.ports import Attempt
 from rap_serve.services.edit import ConceptPatch
 from rap_serve.services.enrol import AvatarDraft
 from rap_serve.services.remember import ConceptDraft
@@ -49,28 +51,56 @@ _JSON_OR_FORM = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Editing:
+    """An edit that a request asks for, with all that the request says besides."""
+
+    owner: Owner
+    cases: UseCases
+    attempt: Attempt | None
+    if_match: str | None
+
+    async def __call__(self, concept_id: str, patch: ConceptPatch, *, status: int = 200) -> Response:
+        """The answer: the concept as it is then."""
+        version = _version(self.if_match)
+        edited = await self.cases.edit(self.owner, concept_id, patch, expected_version=version, attempt=self.attempt)
+        self.cases.meter.count(self.owner, "write")
+        return _with_etag(edited, status=status)
+
+
+def editing(owner: OwnerDep, cases: UseCasesDep, attempt: AttemptDep, if_match: IfMatch = None) -> Editing:
+    """What every editing route needs."""
+    return Editing(owner, cases, attempt, if_match)
+
+
+EditDep = Annotated[Editing, Depends(editing)]
+
+
 @router.post("", status_code=201, openapi_extra=_JSON_OR_FORM)
-async def remember(request: Request, owner: OwnerDep, cases: UseCasesDep) -> Response:
+async def remember(request: Request, owner: OwnerDep, cases: UseCasesDep, attempt: AttemptDep) -> Response:
     """Stores a concept. JSON, or a multipart form with fields of the same names and files named ``avatar``."""
     form = request.headers.get("content-type", "").startswith("multipart/form-data")
     draft = await (_from_form(request, cases) if form else _from_json(request, cases))
-    remembered = await cases.remember(owner, draft)
+    remembered = await cases.remember(owner, draft, attempt)
     cases.meter.count(owner, "write")
     return _with_etag(remembered.concept, concept_json(remembered.concept, remembered.lookalikes), status=201)
 
 
-@router.get("")
+@router.get("", dependencies=[only_known("after", "limit", "name", "category")])
 async def listed(
     owner: OwnerDep,
     cases: UseCasesDep,
     after: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
     name: Annotated[str | None, Query(max_length=64)] = None,
+    category: Annotated[str | None, Query(max_length=64)] = None,
 ) -> dict[str, Any]:
     """A page of concepts, oldest first; ``after`` is the last id of the page before."""
     concepts = [c for c in (await cases.recall(owner)).concepts if after is None or c.id > after]
     if name is not None:
         concepts = [c for c in concepts if c.name == name]
+    if category is not None:
+        concepts = [c for c in concepts if c.category == category]
     page = concepts[:limit]
     return {
         "object": "list",
@@ -88,39 +118,37 @@ async def read(concept_id: str, owner: OwnerDep, cases: UseCasesDep) -> Response
 
 
 @router.put("/{concept_id}")
-async def replace(
-    concept_id: str, body: ConceptBody, owner: OwnerDep, cases: UseCasesDep, if_match: IfMatch = None
-) -> Response:
+async def replace(concept_id: str, body: ConceptBody, edit: EditDep) -> Response:
     """Replaces all of a concept but its id."""
     patch = ConceptPatch(
         name=body.name,
         category=body.category,
         info=body.info,
         metadata=body.metadata,
-        avatars=await _drafts(body.avatars, cases),
+        avatars=await _drafts(body.avatars, edit.cases),
     )
-    return await _edited(owner, concept_id, patch, if_match, cases)
+    return await edit(concept_id, patch)
 
 
 @router.patch("/{concept_id}")
-async def edit(
-    concept_id: str, body: ConceptPatchBody, owner: OwnerDep, cases: UseCasesDep, if_match: IfMatch = None
-) -> Response:
+async def change(concept_id: str, body: ConceptPatchBody, edit: EditDep) -> Response:
     """Changes what the body names."""
     patch = ConceptPatch(
         name=body.name,
         category=body.category,
         info=body.info,
         metadata=body.metadata,
-        avatars=None if body.avatars is None else await _drafts(body.avatars, cases),
+        avatars=None if body.avatars is None else await _drafts(body.avatars, edit.cases),
     )
-    return await _edited(owner, concept_id, patch, if_match, cases)
+    return await edit(concept_id, patch)
 
 
 @router.delete("/{concept_id}")
-async def forget(concept_id: str, owner: OwnerDep, cases: UseCasesDep, if_match: IfMatch = None) -> dict[str, Any]:
+async def forget(
+    concept_id: str, owner: OwnerDep, cases: UseCasesDep, attempt: AttemptDep, if_match: IfMatch = None
+) -> dict[str, Any]:
     """Deletes a concept and its pictures."""
-    await cases.forget(owner, concept_id, expected_version=_version(if_match))
+    await cases.forget(owner, concept_id, expected_version=_version(if_match), attempt=attempt)
     cases.meter.count(owner, "write")
     return {"id": concept_id, "object": "concept", "deleted": True}
 
@@ -133,34 +161,15 @@ async def avatars(concept_id: str, owner: OwnerDep, cases: UseCasesDep) -> dict[
 
 
 @router.post("/{concept_id}/avatars", status_code=201)
-async def add_avatar(
-    concept_id: str, body: AvatarBody, owner: OwnerDep, cases: UseCasesDep, if_match: IfMatch = None
-) -> Response:
+async def add_avatar(concept_id: str, body: AvatarBody, edit: EditDep) -> Response:
     """Adds a picture to a concept."""
-    patch = ConceptPatch(added_avatars=await _drafts([body], cases))
-    return await _edited(owner, concept_id, patch, if_match, cases, status=201)
+    return await edit(concept_id, ConceptPatch(added_avatars=await _drafts([body], edit.cases)), status=201)
 
 
 @router.delete("/{concept_id}/avatars/{avatar_id}")
-async def remove_avatar(
-    concept_id: str, avatar_id: str, owner: OwnerDep, cases: UseCasesDep, if_match: IfMatch = None
-) -> Response:
+async def remove_avatar(concept_id: str, avatar_id: str, edit: EditDep) -> Response:
     """Takes a picture from a concept; the last one stays."""
-    return await _edited(owner, concept_id, ConceptPatch(removed_avatar=avatar_id), if_match, cases)
-
-
-async def _edited(
-    owner: Owner,
-    concept_id: str,
-    patch: ConceptPatch,
-    if_match: str | None,
-    cases: UseCases,
-    *,
-    status: int = 200,
-) -> Response:
-    edited = await cases.edit(owner, concept_id, patch, expected_version=_version(if_match))
-    cases.meter.count(owner, "write")
-    return _with_etag(edited, status=status)
+    return await edit(concept_id, ConceptPatch(removed_avatar=avatar_id))
 
 
 def _with_etag(concept: Concept, body: dict[str, Any] | None = None, *, status: int = 200) -> Response:

@@ -1,0 +1,134 @@
+"""A concept memory in which only the owner's seal opens what an owner said.
+
+What the memory below gets to keep is the concept's skeleton: ids, versions, times, boxes and embeddings, which it
+searches. Texts travel closed, in the place of ``info``; the place of the name holds a keyed hash of it, so that names
+stay unique. What an earlier epoch's seal closed is not there, until ``purge`` takes it away.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rap_serve.domain.concept import Concept, Owner, fold_name
+from rap_serve.domain.errors import ConceptNotFound, NameTaken, name_taken
+from rap_serve.domain.library import Library
+from rap_serve.domain.match import Matrix
+from rap_serve.domain.ports import ConceptMemory, Moment, Neighbour, Seal, Seals
+
+
+class SealedMemory:
+    """Any concept memory, its texts closed by their owners' seals."""
+
+    def __init__(self, memory: ConceptMemory, seals: Seals, *, dim: int) -> None:
+        """``dim``: of the embeddings."""
+        self._memory = memory
+        self._seals = seals
+        self._dim = dim
+
+    async def library(self, owner: Owner, *, after: Moment | None = None) -> Library:
+        """See ConceptMemory."""
+        seal = await self._seals.of(owner)
+        if seal is None:
+            return Library.of([], dim=self._dim)
+        sealed = await self._memory.library(owner, after=after)
+        return await asyncio.to_thread(_opened_library, seal, sealed, self._dim)
+
+    async def put(
+        self, concept: Concept, *, expected_version: int | None, after: Moment | None = None
+    ) -> Moment | None:
+        """See ConceptMemory."""
+        seal = await self._seals.made(concept.owner)
+        try:
+            return await self._memory.put(_closed(seal, concept), expected_version=expected_version, after=after)
+        except NameTaken:
+            raise name_taken(concept.name) from None
+
+    async def add(
+        self, owner: Owner, concepts: Sequence[Concept], *, after: Moment | None = None
+    ) -> tuple[frozenset[str], Moment | None]:
+        """See ConceptMemory."""
+        seal = await self._seals.made(owner)
+        return await self._memory.add(owner, [_closed(seal, c) for c in concepts], after=after)
+
+    async def delete(
+        self, owner: Owner, concept_id: str, *, expected_version: int | None = None, after: Moment | None = None
+    ) -> tuple[Concept, Moment | None]:
+        """See ConceptMemory."""
+        seal = await self._seals.of(owner)
+        if seal is None:
+            raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
+        gone, moment = await self._memory.delete(owner, concept_id, expected_version=expected_version, after=after)
+        opened = _opened(seal, gone)
+        if opened is None:
+            raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
+        return opened, moment
+
+    async def nearest(
+        self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None
+    ) -> list[list[Neighbour]]:
+        """See ConceptMemory."""
+        known = {c.id for c in (await self.library(owner, after=after)).concepts}
+        found = await self._memory.nearest(owner, queries, k=k, after=after)
+        return [[near for near in row if near.concept_id in known] for row in found]
+
+    async def purge(self, owner: Owner) -> dict[str, int]:
+        """See SealedConcepts."""
+        seal = await self._seals.of(owner)
+        counts = {"concepts": 0, "avatars": 0}
+        for sealed in (await self._memory.library(owner)).concepts:
+            if seal is None or _opened(seal, sealed) is None:
+                with contextlib.suppress(ConceptNotFound):
+                    gone, _ = await self._memory.delete(owner, sealed.id)
+                    counts["concepts"] += 1
+                    counts["avatars"] += len(gone.avatars)
+        return counts
+
+    async def ping(self) -> None:
+        """See ConceptMemory."""
+        await self._memory.ping()
+
+
+def _closed(seal: Seal, concept: Concept) -> Concept:
+    """The skeleton of a concept, its texts closed."""
+    texts = {
+        "name": concept.name,
+        "category": concept.category,
+        "info": concept.info,
+        "info_generated": concept.info_generated,
+        "metadata": dict(concept.metadata),
+        "write_id": concept.write_id,
+    }
+    sealed = seal.close(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass"), _purpose(concept))
+    return replace(
+        concept,
+        name=seal.hashed(fold_name(concept.name)),
+        category="",
+        info=base64.b64encode(sealed).decode(),
+        info_generated=False,
+        metadata={},
+        write_id="",
+    )
+
+
+def _opened(seal: Seal, sealed: Concept) -> Concept | None:
+    """The concept behind a skeleton; None where another seal closed it."""
+    try:
+        texts = json.loads(seal.open(base64.b64decode(sealed.info), _purpose(sealed)).decode("utf-8", "surrogatepass"))
+    except ValueError:
+        return None
+    return replace(sealed, **texts)
+
+
+def _opened_library(seal: Seal, sealed: Library, dim: int) -> Library:
+    opened = [concept for skeleton in sealed.concepts if (concept := _opened(seal, skeleton)) is not None]
+    if len(opened) < len(sealed.concepts):
+        return Library.of(opened, dim=dim)
+    return Library(tuple(opened), sealed.matrix, sealed.starts)
+
+
+def _purpose(concept: Concept) -> str:
+    """Bound to its place: no concept's texts can be passed off as another's, nor an old version's as a new one's."""
+    return f"concept {concept.id} {concept.version}"
