@@ -1,4 +1,4 @@
-"""What every concept memory promises, on Milvus Lite or on the server that RAP_TEST_MILVUS_URI names."""
+"""What every concept memory promises, on Milvus Lite and on a Milvus server."""
 
 import asyncio
 import contextlib
