@@ -27,6 +27,7 @@ from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.describe import Describe
 from rap_serve.services.edit import Edit, Forget
 from rap_serve.services.enrol import Enrol
+from rap_serve.services.history import History
 from rap_serve.services.look import Look
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import Remember
@@ -109,6 +110,7 @@ class IngressDeployment:
             ),
             edit=Edit(memory=memory, cache=cache, recall=recall, enrol=enrol),
             forget=Forget(memory=memory, cache=cache, enrol=enrol),
+            history=History(memory, cache),
             retrieve=retrieve,
             answer=Answer(
                 retrieve=retrieve,

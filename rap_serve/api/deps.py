@@ -11,6 +11,7 @@ from rap_serve.domain.ports import Pictures
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.edit import Edit, Forget
+from rap_serve.services.history import History
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
@@ -28,6 +29,7 @@ class UseCases:
     remember: Remember
     edit: Edit
     forget: Forget
+    history: History
     retrieve: Retrieve
     answer: Answer
     model: str

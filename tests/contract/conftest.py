@@ -1,5 +1,6 @@
 """The real backends that the contract suites run against, each started once."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -67,8 +68,16 @@ def milvus_uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         return
     server = _own_milvus(request, tmp_path_factory.mktemp("milvus"))
     server.start()
+    asyncio.run(_create_collections(server.uri))
     yield server.uri
     server.stop()
+
+
+async def _create_collections(uri: str) -> None:
+    """Done once, as it takes a server seconds."""
+    memory = MilvusMemory(uri=uri, dim=DIM, embedder_version="tiny-1", timeout_seconds=60.0)
+    await memory.ping()
+    await memory.close()
 
 
 def _own_milvus(request: pytest.FixtureRequest, folder: Path) -> MilvusLiteServer | MilvusServer:
