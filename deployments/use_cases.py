@@ -39,6 +39,7 @@ from rap_serve.services.describe import Describe
 from rap_serve.services.edit import Edit, Forget
 from rap_serve.services.enrol import Enrol
 from rap_serve.services.erase import Erase, Purge
+from rap_serve.services.history import History
 from rap_serve.services.look import Look
 from rap_serve.services.meter import Meter
 from rap_serve.services.recall import Recall
@@ -150,6 +151,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         remember=remember,
         edit=Edit(memory=memory, commit=commit, recall=recall, enrol=enrol),
         forget=Forget(memory=memory, commit=commit, enrol=enrol),
+        history=History(memory, cache),
         retrieve=retrieve,
         answer=Answer(
             retrieve=retrieve,

@@ -11,13 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from rap_serve.adapters.milvus_schema import (
+    BODY_FIELDS,
     HEAD_FIELDS,
     MAX_DIM,
     RECORD_FIELDS,
+    VERSION_FIELDS,
     Row,
     avatar_pk,
     avatar_rows,
     concept_of,
+    history_pk,
+    history_row,
     key_of,
     literal,
     name_key,
@@ -25,9 +29,10 @@ from rap_serve.adapters.milvus_schema import (
     of_owner,
     one_of,
     record_row,
+    version_of,
 )
 from rap_serve.adapters.milvus_tables import Job, Tables
-from rap_serve.domain.concept import Concept, Owner
+from rap_serve.domain.concept import MAX_VERSIONS, Concept, ConceptVersion, Owner
 from rap_serve.domain.errors import ConceptNotFound, InvalidInput, Unavailable, VersionMismatch, name_taken
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
@@ -46,9 +51,10 @@ class MilvusMemory:
     """Concepts in Milvus.
 
     The highest version of a concept that has a row is the concept; inserting that row is the commit.
-    A write first adds the rows for vector search, then commits, then removes what it replaced, so a writer
-    that dies leaves either version whole. What it leaves behind is ignored by readers and removed by the
-    owner's next write. Writers of one owner wait for each other within this process; several gateways
+    A write first adds the rows for vector search and the version that it replaces to the history, then commits,
+    then removes what it replaced, so a writer that dies leaves either version whole. Only versions below the
+    concept's own are its history. What a writer leaves behind is ignored by readers and removed by the owner's
+    next write. Writers of one owner wait for each other within this process; several gateways
     are kept apart by the cache's ``writing``.
     """
 
@@ -99,6 +105,14 @@ class MilvusMemory:
             raise ConceptNotFound("There is no such concept here.")
         return await self._write(owner, lambda job: self._delete(owner, concept_id, expected_version, job), after)
 
+    async def history(
+        self, owner: Owner, concept_id: str, *, after: Moment | None = None
+    ) -> tuple[ConceptVersion, ...]:
+        """See ConceptMemory."""
+        if not _CONCEPT_ID.fullmatch(concept_id):
+            return ()
+        return await self._read(lambda job: self._history(owner, concept_id, job), after)
+
     async def nearest(
         self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None
     ) -> list[list[Neighbour]]:
@@ -130,7 +144,7 @@ class MilvusMemory:
     def _put(self, concept: Concept, expected_version: int | None, job: Job) -> None:
         owner, key = concept.owner, name_key(concept.name)
         condition = f"concept_id == {literal(concept.id)} or name_key == {literal(key)}"
-        rows = self._heads(owner, condition, job)
+        rows = self._rows(self._tables.concepts, owner, condition, (*HEAD_FIELDS, *BODY_FIELDS), job)
         mine = [r for r in rows if r["concept_id"] == concept.id]
         _check_version(concept.id, newest(mine), expected_version)
         if any(r["version"] >= concept.version for r in mine):
@@ -138,10 +152,13 @@ class MilvusMemory:
         others = {r["concept_id"] for r in rows} - {concept.id}
         if others and any(r["name_key"] == key for r in newest(self._heads(owner, one_of(others), job))):
             raise name_taken(concept.name)
+        replaced = [history_row(r, owner) for r in newest(mine)]
         now_ms = time.time_ns() // 1_000_000
+        self._tables.insert(self._tables.history, replaced, job)
         self._tables.insert(self._tables.avatars, avatar_rows(concept, self._embedder, now_ms=now_ms), job)
         self._tables.insert(self._tables.concepts, [record_row(concept, self._embedder)], job)
-        self._remove_after_commit(owner, mine, job)
+        outdated = history_pk(owner.scope, concept.id, concept.version - MAX_VERSIONS)
+        self._remove_after_commit(owner, mine, [outdated] if concept.version > MAX_VERSIONS else [], job)
 
     def _add(self, owner: Owner, concepts: Sequence[Concept], job: Job) -> frozenset[str]:
         names = {r["name_key"] for r in newest(self._heads(owner, "version > 0", job))}
@@ -159,21 +176,32 @@ class MilvusMemory:
         return frozenset(c.id for c in concepts) - {c.id for c in free}
 
     def _delete(self, owner: Owner, concept_id: str, expected_version: int | None, job: Job) -> Concept:
-        condition = f"{of_owner(owner)} and concept_id == {literal(concept_id)}"
-        rows = self._tables.query(self._tables.concepts, condition, (*HEAD_FIELDS, *RECORD_FIELDS[2:]), job)
+        mine = one_of([concept_id])
+        rows = self._rows(self._tables.concepts, owner, mine, (*HEAD_FIELDS, *RECORD_FIELDS[2:]), job)
         if not rows:
             raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
         (head,) = newest(rows)
         if expected_version is not None:
             _check_version(concept_id, [head], expected_version)
         gone = concept_of(head, owner, self._dim)
+        past = [r["pk"] for r in self._rows(self._tables.history, owner, mine, ("pk",), job)]
         self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r is not head], job)
         self._tables.delete(self._tables.concepts, [head["pk"]], job)
-        self._remove_after_commit(owner, rows, job)
+        self._remove_after_commit(owner, rows, past, job)
         return gone
 
-    def _remove_after_commit(self, owner: Owner, rows: list[Row], job: Job) -> None:
-        """Removes replaced rows. The write has succeeded already: what fails here is left to the next one."""
+    def _history(self, owner: Owner, concept_id: str, job: Job) -> tuple[ConceptVersion, ...]:
+        mine = one_of([concept_id])
+        heads = newest(self._rows(self._tables.concepts, owner, mine, VERSION_FIELDS, job))
+        past = self._rows(self._tables.history, owner, mine, VERSION_FIELDS, job)
+        versions = {r["version"]: r for head in heads for r in (head, *past) if r["version"] <= head["version"]}
+        return tuple(version_of(versions[v]) for v in sorted(versions, reverse=True)[:MAX_VERSIONS])
+
+    def _remove_after_commit(self, owner: Owner, rows: list[Row], past: list[str], job: Job) -> None:
+        """Removes replaced rows, and of the history those with the keys ``past``.
+
+        The write has succeeded already: what fails here is left to the next one.
+        """
         avatars = [
             avatar_pk(owner.scope, r["concept_id"], r["version"], self._embedder, position)
             for r in rows
@@ -182,6 +210,7 @@ class MilvusMemory:
         try:
             self._tables.delete(self._tables.concepts, [r["pk"] for r in rows], job)
             self._tables.delete(self._tables.avatars, avatars, job)
+            self._tables.delete(self._tables.history, past, job)
             self._sweep(owner, job)
         except Unavailable:
             self._swept.discard(owner.scope)
@@ -197,8 +226,11 @@ class MilvusMemory:
         condition = f"{of_owner(owner)} and written_at < {time.time_ns() // 1_000_000 - GRACE_MS}"
         rows = self._tables.query(self._tables.avatars, condition, ("pk", "concept_id", "version"), job)
         orphans = [r["pk"] for r in rows if (r["concept_id"], r["version"]) not in current]
+        alive = {concept_id for concept_id, _ in current}
+        past = self._rows(self._tables.history, owner, "version > 0", ("pk", "concept_id"), job)
         self._tables.delete(self._tables.concepts, old, job)
         self._tables.delete(self._tables.avatars, orphans, job)
+        self._tables.delete(self._tables.history, [r["pk"] for r in past if r["concept_id"] not in alive], job)
         self._swept.add(owner.scope)
 
     def _nearest(self, owner: Owner, queries: Matrix, k: int, job: Job) -> list[list[Neighbour]]:
@@ -222,7 +254,10 @@ class MilvusMemory:
             limit = 2 * limit + 16
 
     def _heads(self, owner: Owner, condition: str, job: Job) -> list[Row]:
-        return self._tables.query(self._tables.concepts, f"{of_owner(owner)} and ({condition})", HEAD_FIELDS, job)
+        return self._rows(self._tables.concepts, owner, condition, HEAD_FIELDS, job)
+
+    def _rows(self, table: str, owner: Owner, condition: str, fields: Sequence[str], job: Job) -> list[Row]:
+        return self._tables.query(table, f"{of_owner(owner)} and ({condition})", fields, job)
 
     async def _read(self, work: Callable[[Job], T], after: Moment | None) -> T:
         try:

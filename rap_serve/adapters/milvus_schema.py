@@ -1,8 +1,9 @@
-"""How concepts lie in Milvus: two collections, and values to and from their rows.
+"""How concepts lie in Milvus: three collections, and values to and from their rows.
 
 ``concepts`` has one row per concept and version with all of it, embeddings included, so that one insert
 is the commit and one query the library. ``avatars`` has one row per embedding, for vector search only;
-what its rows mean is decided by the version that the concept's newest row carries.
+what its rows mean is decided by the version that the concept's newest row carries. ``history`` has one row per
+version that was replaced, without embeddings.
 """
 
 import base64
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymilvus import CollectionSchema, DataType, FieldSchema
 
-from rap_serve.domain.concept import Avatar, Concept, Owner, fold_name
+from rap_serve.domain.concept import Avatar, Concept, ConceptVersion, Owner, fold_name
 
 Row: TypeAlias = dict[str, Any]
 
@@ -28,7 +29,8 @@ MAX_DIM = PART_BYTES * VECTOR_PARTS * 3 // 4 // (16 * 4)  # 16 avatars of float3
 BODY_FIELDS = tuple(f"body_{i}" for i in range(BODY_PARTS))
 VECTOR_FIELDS = tuple(f"embeddings_{i}" for i in range(VECTOR_PARTS))
 HEAD_FIELDS = ("pk", "concept_id", "version", "name_key", "avatar_count")
-RECORD_FIELDS = ("concept_id", "version", *BODY_FIELDS, *VECTOR_FIELDS)
+VERSION_FIELDS = ("concept_id", "version", *BODY_FIELDS)
+RECORD_FIELDS = (*VERSION_FIELDS, *VECTOR_FIELDS)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -39,8 +41,8 @@ def concepts_schema(*, partitioned: bool) -> CollectionSchema:
         *_common_fields(partitioned=partitioned),
         FieldSchema("name_key", DataType.VARCHAR, max_length=64),
         FieldSchema("avatar_count", DataType.INT64),
-        *(FieldSchema(f, DataType.VARCHAR, max_length=PART_BYTES) for f in (*BODY_FIELDS, *VECTOR_FIELDS)),
-        FieldSchema("vector", DataType.FLOAT_VECTOR, dim=2),
+        *_text_fields((*BODY_FIELDS, *VECTOR_FIELDS)),
+        _no_vector(),
     ]
     return CollectionSchema(fields, enable_dynamic_field=False)
 
@@ -56,14 +58,31 @@ def avatars_schema(dim: int, *, partitioned: bool) -> CollectionSchema:
     return CollectionSchema(fields, enable_dynamic_field=False)
 
 
+def history_schema(*, partitioned: bool) -> CollectionSchema:
+    """The texts of earlier versions; the vector says nothing."""
+    fields = [*_key_fields(partitioned=partitioned), *_text_fields(BODY_FIELDS), _no_vector()]
+    return CollectionSchema(fields, enable_dynamic_field=False)
+
+
 def _common_fields(*, partitioned: bool) -> list[FieldSchema]:
+    return [*_key_fields(partitioned=partitioned), FieldSchema("embedder", DataType.VARCHAR, max_length=64)]
+
+
+def _key_fields(*, partitioned: bool) -> list[FieldSchema]:
     return [
         FieldSchema("pk", DataType.VARCHAR, is_primary=True, auto_id=False, max_length=64),
         FieldSchema("scope", DataType.VARCHAR, max_length=160, is_partition_key=partitioned),
         FieldSchema("concept_id", DataType.VARCHAR, max_length=64),
-        FieldSchema("embedder", DataType.VARCHAR, max_length=64),
         FieldSchema("version", DataType.INT64),
     ]
+
+
+def _text_fields(names: Sequence[str]) -> list[FieldSchema]:
+    return [FieldSchema(name, DataType.VARCHAR, max_length=PART_BYTES) for name in names]
+
+
+def _no_vector() -> FieldSchema:
+    return FieldSchema("vector", DataType.FLOAT_VECTOR, dim=2)
 
 
 def key_of(*parts: object) -> str:
@@ -127,9 +146,38 @@ def avatar_pk(scope: str, concept_id: str, version: int, embedder: str, position
     return key_of(scope, concept_id, version, embedder, position)
 
 
+def history_row(record: Row, owner: Owner) -> Row:
+    """What stays of a record row that is replaced."""
+    return {
+        "pk": history_pk(owner.scope, record["concept_id"], record["version"]),
+        "scope": owner.scope,
+        "vector": [0.0, 0.0],
+        **{field: record[field] for field in VERSION_FIELDS},
+    }
+
+
+def history_pk(scope: str, concept_id: str, version: int) -> str:
+    """The key of an earlier version."""
+    return key_of(scope, concept_id, version)
+
+
+def version_of(row: Row) -> ConceptVersion:
+    """The version that a row of ``concepts`` or ``history`` holds."""
+    body = _body(row)
+    return ConceptVersion(
+        version=row["version"],
+        name=body["name"],
+        category=body["category"],
+        info=body["info"],
+        metadata=body["metadata"],
+        avatar_ids=tuple(avatar[0] for avatar in body["avatars"]),
+        updated_at=body["updated_at"],
+    )
+
+
 def concept_of(row: Mapping[str, Any], owner: Owner, dim: int) -> Concept:
     """The concept that a record row holds."""
-    body = json.loads("".join(row[f] for f in BODY_FIELDS))
+    body = _body(row)
     raw = base64.b64decode("".join(row[f] for f in VECTOR_FIELDS))
     embeddings: NDArray[np.float32] = np.frombuffer(raw, dtype="<f4").reshape(len(body["avatars"]), dim)
     return Concept(
@@ -181,6 +229,10 @@ def one_of(concept_ids: Iterable[str]) -> str:
 def literal(text: str) -> str:
     """A quoted literal of Milvus' filter language. ``text``: validated ids and hashes only."""
     return json.dumps(text)
+
+
+def _body(row: Mapping[str, Any]) -> Any:
+    return json.loads("".join(row[f] for f in BODY_FIELDS))
 
 
 def _box(box: Sequence[float] | None) -> tuple[float, float, float, float] | None:

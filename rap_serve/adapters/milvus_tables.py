@@ -11,7 +11,7 @@ import grpc  # type: ignore[import-untyped]
 from pymilvus import CollectionSchema, MilvusClient, MilvusException
 from pymilvus.client.types import LoadState
 
-from rap_serve.adapters.milvus_schema import Row, avatars_schema, concepts_schema, literal
+from rap_serve.adapters.milvus_schema import Row, avatars_schema, concepts_schema, history_schema, literal
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.ports import Moment
@@ -64,7 +64,7 @@ class Job:
 
 
 class Tables:
-    """The two collections, created when they are first used.
+    """The collections, created when they are first used.
 
     Milvus Lite gets its own treatment, found out from the server's version: one job at a time, as its
     readers can miss rows while it flushes; no partition key, which gains nothing there; no index, as it
@@ -76,6 +76,7 @@ class Tables:
     def __init__(self, *, uri: str, token: str, dim: int, prefix: str) -> None:
         self.concepts = f"{prefix}_concepts"
         self.avatars = f"{prefix}_avatars_{dim}"
+        self.history = f"{prefix}_history"
         self._uri = uri
         self._token = token
         self._dim = dim
@@ -142,6 +143,8 @@ class Tables:
 
     def insert(self, table: str, rows: list[Row], job: Job) -> None:
         """Adds rows; durable when it returns."""
+        if not rows:
+            return
         client = self._opened(job)
         with _translated():
             # ``MilvusClient.insert`` is this call, and drops the timestamp.
@@ -155,7 +158,11 @@ class Tables:
         client = self._opened(job)
         expression = f"pk in [{', '.join(literal(pk) for pk in pks)}]"
         with _translated():
-            job.wrote(client._get_connection().delete(table, expression, timeout=job.left()).timestamp)
+            connection = client._get_connection()
+            timestamp = connection.delete(table, expression, timeout=job.left()).timestamp
+            if not timestamp and not self._lite:  # server 2.3 keeps it to itself; one from now on is later
+                timestamp = connection.alloc_timestamp(timeout=job.left())
+            job.wrote(timestamp)
         self._dirty_rows += len(pks)
 
     @property
@@ -168,8 +175,8 @@ class Tables:
         self._dirty_rows = 0
         with _translated():
             client = self._opened(job)
-            client.flush(self.concepts, timeout=job.left())
-            client.flush(self.avatars, timeout=job.left())
+            for table in (self.concepts, self.avatars, self.history):
+                client.flush(table, timeout=job.left())
 
     def close(self) -> None:
         """Ends the connection."""
@@ -185,8 +192,10 @@ class Tables:
                 client = MilvusClient(self._uri, token=self._token, timeout=job.left(), grpc_options=CHANNEL_OPTIONS)
                 version = str(client.get_server_version(timeout=job.left()))
                 self._lite = version.startswith("milvus_lite")  # the embedded server 2.3 says "v2.3.5-lite"
-                self._create(client, self.concepts, concepts_schema(partitioned=not self._lite), "L2", job)
-                self._create(client, self.avatars, avatars_schema(self._dim, partitioned=not self._lite), "IP", job)
+                partitioned = not self._lite
+                self._create(client, self.concepts, concepts_schema(partitioned=partitioned), "L2", job)
+                self._create(client, self.avatars, avatars_schema(self._dim, partitioned=partitioned), "IP", job)
+                self._create(client, self.history, history_schema(partitioned=partitioned), "L2", job)
                 self._dirty_rows = DIRTY_ROWS  # what an earlier process left in memory
                 self._client = client
             return self._client

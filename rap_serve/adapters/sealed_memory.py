@@ -11,12 +11,15 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from rap_serve.domain.concept import Concept, Owner, fold_name
+from rap_serve.domain.concept import Concept, ConceptVersion, Owner, fold_name
 from rap_serve.domain.errors import ConceptNotFound, NameTaken, name_taken
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.ports import ConceptMemory, Moment, Neighbour, Seal, Seals
+
+VERSION_TEXTS = ("name", "category", "info", "metadata")
 
 
 class SealedMemory:
@@ -66,6 +69,21 @@ class SealedMemory:
             raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
         return opened, moment
 
+    async def history(
+        self, owner: Owner, concept_id: str, *, after: Moment | None = None
+    ) -> tuple[ConceptVersion, ...]:
+        """See ConceptMemory."""
+        seal = await self._seals.of(owner)
+        if seal is None:
+            return ()
+        found = await self._memory.history(owner, concept_id, after=after)
+        texts = [_texts(seal, version.info, concept_id, version.version) for version in found]
+        return tuple(
+            replace(version, **{name: said[name] for name in VERSION_TEXTS})
+            for version, said in zip(found, texts, strict=True)
+            if said is not None
+        )
+
     async def nearest(
         self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None
     ) -> list[list[Neighbour]]:
@@ -101,7 +119,9 @@ def _closed(seal: Seal, concept: Concept) -> Concept:
         "metadata": dict(concept.metadata),
         "write_id": concept.write_id,
     }
-    sealed = seal.close(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass"), _purpose(concept))
+    sealed = seal.close(
+        json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass"), _purpose(concept.id, concept.version)
+    )
     return replace(
         concept,
         name=seal.hashed(fold_name(concept.name)),
@@ -115,11 +135,16 @@ def _closed(seal: Seal, concept: Concept) -> Concept:
 
 def _opened(seal: Seal, sealed: Concept) -> Concept | None:
     """The concept behind a skeleton; None where another seal closed it."""
+    texts = _texts(seal, sealed.info, sealed.id, sealed.version)
+    return None if texts is None else replace(sealed, **texts)
+
+
+def _texts(seal: Seal, sealed: str, concept_id: str, version: int) -> dict[str, Any] | None:
     try:
-        texts = json.loads(seal.open(base64.b64decode(sealed.info), _purpose(sealed)).decode("utf-8", "surrogatepass"))
+        opened = seal.open(base64.b64decode(sealed), _purpose(concept_id, version))
     except ValueError:
         return None
-    return replace(sealed, **texts)
+    return dict(json.loads(opened.decode("utf-8", "surrogatepass")))
 
 
 def _opened_library(seal: Seal, sealed: Library, dim: int) -> Library:
@@ -129,6 +154,6 @@ def _opened_library(seal: Seal, sealed: Library, dim: int) -> Library:
     return Library(tuple(opened), sealed.matrix, sealed.starts)
 
 
-def _purpose(concept: Concept) -> str:
+def _purpose(concept_id: str, version: int) -> str:
     """Bound to its place: no concept's texts can be passed off as another's, nor an old version's as a new one's."""
-    return f"concept {concept.id} {concept.version}"
+    return f"concept {concept_id} {version}"

@@ -15,6 +15,7 @@ from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.edit import Edit, Forget
 from rap_serve.services.erase import Erase
+from rap_serve.services.history import History
 from rap_serve.services.meter import Meter
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import Remember
@@ -50,6 +51,7 @@ class UseCases:
     remember: Remember
     edit: Edit
     forget: Forget
+    history: History
     retrieve: Retrieve
     answer: Answer
     model: str

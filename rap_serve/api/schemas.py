@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from rap_serve.domain.concept import Concept
+from rap_serve.domain.concept import Concept, ConceptVersion
 from rap_serve.domain.match import Evidence, RegionCandidates
 from rap_serve.services.answer import Task
 from rap_serve.services.remember import Lookalike
@@ -192,6 +192,20 @@ def concept_json(concept: Concept, lookalikes: Sequence[Lookalike] = ()) -> dict
             }
             for other in lookalikes
         ],
+    }
+
+
+def version_json(version: ConceptVersion) -> dict[str, Any]:
+    """A version of a concept as clients see it."""
+    return {
+        "object": "concept.version",
+        "version": version.version,
+        "name": version.name,
+        "category": version.category,
+        "info": version.info,
+        "metadata": dict(version.metadata),
+        "avatar_ids": list(version.avatar_ids),
+        "updated_at": version.updated_at // 1_000,
     }
 
 

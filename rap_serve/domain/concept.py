@@ -22,6 +22,7 @@ MAX_INFO_LENGTH = 2_000
 MAX_METADATA_ENTRIES = 32
 MAX_METADATA_LENGTH = 512
 MAX_AVATARS = 16
+MAX_VERSIONS = 50
 
 _OWNER_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")
 _NAME = re.compile(r"\w[\w .-]*")
@@ -92,6 +93,19 @@ class Concept:
     @property
     def folded_name(self) -> str:
         return fold_name(self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConceptVersion:
+    """What a concept said at one of its versions. Avatars of earlier ones may be gone."""
+
+    version: int
+    name: str
+    category: str
+    info: str
+    metadata: Mapping[str, str]
+    avatar_ids: tuple[str, ...]
+    updated_at: int
 
 
 def fold_name(name: str) -> str:

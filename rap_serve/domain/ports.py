@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NewType, Protocol
 
 from rap_serve.domain.chat import Delta, Sampling
-from rap_serve.domain.concept import Concept, Owner
+from rap_serve.domain.concept import Concept, ConceptVersion, Owner
 from rap_serve.domain.job import Job
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
@@ -231,6 +231,11 @@ class ConceptMemory(Protocol):
 
         Raises ConceptNotFound, VersionMismatch, Unavailable.
         """
+
+    async def history(
+        self, owner: Owner, concept_id: str, *, after: Moment | None = None
+    ) -> tuple[ConceptVersion, ...]:
+        """The concept's last MAX_VERSIONS versions, newest first; none where there is no such concept."""
 
     async def nearest(
         self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None

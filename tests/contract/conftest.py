@@ -1,5 +1,6 @@
 """The real backends that the contract suites run against, each started once."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
 from rap_serve.domain.concept import Avatar, Concept, Owner, Vector, new_ulid
 from tests.contract import postgres
+from tests.contract.milvus_server import MilvusServer, missing
 
 DIM = 64
 
@@ -61,17 +63,34 @@ def owner() -> Owner:
     return Owner("contract", new_ulid())
 
 
-@pytest.fixture(scope="session")
-def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Milvus Lite server of our own, or the server that RAP_TEST_MILVUS_URI names."""
+@pytest.fixture(scope="session", params=["lite", "server"])
+def milvus_uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Each kind of Milvus. RAP_TEST_MILVUS_URI names a server to use instead of our own, a newer one for example."""
     given = os.environ.get("RAP_TEST_MILVUS_URI")
-    if given:
+    if request.param == "server" and given:
         yield given
         return
-    server = MilvusLiteServer(tmp_path_factory.mktemp("milvus"), free_port())
+    server = _own_milvus(request, tmp_path_factory.mktemp("milvus"))
     server.start()
+    asyncio.run(_create_collections(server.uri))
     yield server.uri
     server.stop()
+
+
+async def _create_collections(uri: str) -> None:
+    """Done once, as it takes a server seconds."""
+    memory = MilvusMemory(uri=uri, dim=DIM, embedder_version="tiny-1", timeout_seconds=60.0)
+    await memory.ping()
+    await memory.close()
+
+
+def _own_milvus(request: pytest.FixtureRequest, folder: Path) -> MilvusLiteServer | MilvusServer:
+    if request.param == "lite":
+        return MilvusLiteServer(folder, free_port())
+    if reason := missing():
+        pytest.skip(reason)
+    programs = request.config.cache.mkdir("milvus-server")
+    return MilvusServer(folder, programs=programs, time_tick_ms=20)  # so that nobody waits for long
 
 
 @pytest.fixture

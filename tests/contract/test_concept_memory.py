@@ -1,4 +1,4 @@
-"""What every concept memory promises, on Milvus Lite or on the server that RAP_TEST_MILVUS_URI names."""
+"""What every concept memory promises, on Milvus Lite and on a Milvus server."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from rap_serve.adapters import milvus as milvus_adapter
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.adapters.milvus_tables import Job
-from rap_serve.domain.concept import MAX_INFO_LENGTH, Concept, Owner, new_ulid
+from rap_serve.domain.concept import MAX_INFO_LENGTH, Concept, ConceptVersion, Owner, new_ulid
 from rap_serve.domain.errors import ConceptNotFound, NameTaken, Unavailable, VersionMismatch
 from rap_serve.domain.library import Library
 from rap_serve.domain.ports import Moment
@@ -316,6 +316,7 @@ async def test_what_a_dead_writer_left_is_ignored_and_then_removed(
         patch.setattr(tables, "insert", dies_before_commit)
         await writer.put(next_version(stored, avatars=concept(owner, "x").avatars), expected_version=1)
     assert_same((await writer.library(owner)).get(stored.id), stored)
+    assert await writer.history(owner, stored.id) == (said(stored),)
     assert [h.avatar_id for h in (await writer.nearest(owner, unit_vector()[None], k=5))[0]] == [stored.avatars[0].id]
 
     edited = next_version(stored, info="edited")
@@ -323,15 +324,74 @@ async def test_what_a_dead_writer_left_is_ignored_and_then_removed(
         patch.setattr(tables, "delete", lambda *_: (_ for _ in ()).throw(Unavailable("killed")))
         await writer.put(edited, expected_version=1)
     assert_same((await writer.library(owner)).get(stored.id), edited)
+    assert await writer.history(owner, stored.id) == (said(edited), said(stored))
+    gone = concept(owner, "Gone")
+    await writer.put(gone, expected_version=None)
+    await writer.put(next_version(gone), expected_version=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "_remove_after_commit", lambda *_: None)
+        await writer.delete(owner, gone.id)
+    assert await writer.history(owner, gone.id) == ()
     await writer.close()
 
     monkeypatch.setattr(milvus_adapter, "GRACE_MS", -1_000)
     fresh = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
     await fresh.put(concept(owner, "Rex"), expected_version=None)
     job = Job(10)
-    left = [fresh._tables.query(t, f'scope == "{owner.scope}"', ["pk"], job) for t in (tables.concepts, tables.avatars)]
-    assert [len(rows) for rows in left] == [2, 2]
+    left = [
+        fresh._tables.query(t, f'scope == "{owner.scope}"', ["pk"], job)
+        for t in (tables.concepts, tables.avatars, tables.history)
+    ]
+    assert [len(rows) for rows in left] == [2, 2, 1]
     await fresh.close()
+
+
+def said(stored: Concept) -> ConceptVersion:
+    """What the history should keep of a version."""
+    return ConceptVersion(
+        version=stored.version,
+        name=stored.name,
+        category=stored.category,
+        info=stored.info,
+        metadata=stored.metadata,
+        avatar_ids=tuple(a.id for a in stored.avatars),
+        updated_at=stored.updated_at,
+    )
+
+
+async def test_all_versions_of_a_concept_are_its_history(memory: MilvusMemory, milvus_uri: str, owner: Owner) -> None:
+    """Newest first, whole, seen by another gateway, and the owner's alone; a deletion takes all of it."""
+    other = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
+    assert await memory.history(owner, new_ulid()) == ()
+    versions = [concept(owner, "Bo", metadata={"colour": "brown"})]
+    moment = await memory.put(versions[0], expected_version=None)
+    for text in ("\ud800", "🐢" * MAX_INFO_LENGTH, "third"):
+        versions.append(next_version(versions[-1], info=text, avatars=concept(owner, "x", avatars=2).avatars))
+        moment = await memory.put(versions[-1], expected_version=versions[-2].version, after=moment)
+    assert await other.history(owner, versions[0].id, after=moment) == tuple(said(v) for v in reversed(versions))
+    assert await memory.history(Owner(owner.tenant, new_ulid()), versions[0].id) == ()
+    assert await memory.history(owner, '") or scope != "') == ()
+    _, moment = await memory.delete(owner, versions[0].id, after=moment)
+    assert await other.history(owner, versions[0].id, after=moment) == ()
+    job, tables = Job(10, moment), other._tables
+    assert tables.query(tables.history, f'scope == "{owner.scope}"', ["pk"], job) == []
+    await other.close()
+
+
+async def test_a_history_does_not_grow_for_ever(
+    memory: MilvusMemory, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest versions go, from the answer and from the disk."""
+    monkeypatch.setattr(milvus_adapter, "MAX_VERSIONS", 3)
+    current = concept(owner, "Bo")
+    moment = await memory.put(current, expected_version=None)
+    for _ in range(5):
+        current = next_version(current)
+        moment = await memory.put(current, expected_version=current.version - 1, after=moment)
+    assert [v.version for v in await memory.history(owner, current.id, after=moment)] == [6, 5, 4]
+    tables = memory._tables
+    rows = tables.query(tables.history, f'scope == "{owner.scope}"', ["version"], Job(10, moment))
+    assert sorted(r["version"] for r in rows) == [4, 5]
 
 
 async def test_a_cancelled_write_is_over_before_its_caller_goes_on(memory: MilvusMemory, owner: Owner) -> None:

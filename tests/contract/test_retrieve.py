@@ -26,6 +26,8 @@ from rap_serve.services.retrieve import Query, Retrieve
 from rap_serve.settings import LimitSettings
 from tests.contract.conftest import concept
 
+pytestmark = pytest.mark.parametrize("milvus_uri", ["lite"], indirect=True)  # what follows is not the memory's part
+
 MODELS = Path(__file__).parents[2] / "models" / "tiny"
 BARE = AuthorisationPolicy(required=False)
 MakeRetrieve: TypeAlias = Callable[[AuthorisationPolicy], Retrieve]

@@ -114,3 +114,23 @@ def test_avatars_can_be_added_and_taken_away_but_for_the_last(http: httpx.Client
     assert http.delete(f"{address}/avatars/{first}").json()["avatars"][0]["id"] == second
     assert http.delete(f"{address}/avatars/{second}").status_code == 400
     assert http.delete(f"{address}/avatars/{first}").status_code == 404
+
+
+def test_what_a_concept_said_before_stays_readable(http: httpx.Client, other_tenant: httpx.Client, user: str) -> None:
+    """Newest first, in pages, for its owner alone; deleted with the concept."""
+    made = remember(http, user, "bo", 1)
+    address = f"/v1/users/{user}/concepts/{made['id']}"
+    for info in ("one", "two"):
+        assert http.patch(address, json={"info": info}).status_code == 200
+    whole = http.get(f"{address}/history").json()
+    assert [(v["version"], v["info"]) for v in whole["data"]] == [(3, "two"), (2, "one"), (1, made["info"])]
+    assert all(v["object"] == "concept.version" and len(v["avatar_ids"]) == 1 for v in whole["data"])
+    assert (whole["object"], whole["has_more"], whole["last_id"]) == ("list", False, "1")
+    first = http.get(f"{address}/history", params={"limit": 2}).json()
+    assert first["has_more"] and first["last_id"] == "2"
+    rest = http.get(f"{address}/history", params={"limit": 2, "after": first["last_id"]}).json()
+    assert first["data"] + rest["data"] == whole["data"] and not rest["has_more"]
+    assert other_tenant.get(f"{address}/history").status_code == 404
+    http.delete(address)
+    answer = http.get(f"{address}/history")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "concept_not_found")

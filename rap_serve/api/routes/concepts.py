@@ -23,6 +23,7 @@ from rap_serve.api.schemas import (
     ConceptFields,
     ConceptPatchBody,
     concept_json,
+    version_json,
 )
 from rap_serve.domain.concept import Concept, Owner
 from rap_serve.domain.errors import InvalidInput
@@ -101,14 +102,7 @@ async def listed(
         concepts = [c for c in concepts if c.name == name]
     if category is not None:
         concepts = [c for c in concepts if c.category == category]
-    page = concepts[:limit]
-    return {
-        "object": "list",
-        "data": [concept_json(c) for c in page],
-        "first_id": page[0].id if page else None,
-        "last_id": page[-1].id if page else None,
-        "has_more": len(concepts) > limit,
-    }
+    return _page([(c.id, concept_json(c)) for c in concepts[:limit]], has_more=len(concepts) > limit)
 
 
 @router.get("/{concept_id}")
@@ -153,6 +147,19 @@ async def forget(
     return {"id": concept_id, "object": "concept", "deleted": True}
 
 
+@router.get("/{concept_id}/history")
+async def history(
+    concept_id: str,
+    owner: OwnerDep,
+    cases: UseCasesDep,
+    after: Annotated[int | None, Query(ge=1)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
+) -> dict[str, Any]:
+    """A page of a concept's versions, newest first; ``after`` is the last version of the page before."""
+    versions = [v for v in await cases.history(owner, concept_id) if after is None or v.version < after]
+    return _page([(str(v.version), version_json(v)) for v in versions[:limit]], has_more=len(versions) > limit)
+
+
 @router.get("/{concept_id}/avatars")
 async def avatars(concept_id: str, owner: OwnerDep, cases: UseCasesDep) -> dict[str, Any]:
     """The avatars of a concept."""
@@ -170,6 +177,17 @@ async def add_avatar(concept_id: str, body: AvatarBody, edit: EditDep) -> Respon
 async def remove_avatar(concept_id: str, avatar_id: str, edit: EditDep) -> Response:
     """Takes a picture from a concept; the last one stays."""
     return await edit(concept_id, ConceptPatch(removed_avatar=avatar_id))
+
+
+def _page(items: Sequence[tuple[str, dict[str, Any]]], *, has_more: bool) -> dict[str, Any]:
+    """OpenAI's list envelope around what is given with what to call it in ``after``."""
+    return {
+        "object": "list",
+        "data": [item for _, item in items],
+        "first_id": items[0][0] if items else None,
+        "last_id": items[-1][0] if items else None,
+        "has_more": has_more,
+    }
 
 
 def _with_etag(concept: Concept, body: dict[str, Any] | None = None, *, status: int = 200) -> Response:
