@@ -28,7 +28,7 @@ from rap_serve.adapters.sealed_memory import SealedMemory
 from rap_serve.adapters.zip_packs import ZipPack, zipped
 from rap_serve.api.deps import UseCases
 from rap_serve.domain.match import AuthorisationPolicy
-from rap_serve.domain.ports import Cache, RateLimits
+from rap_serve.domain.ports import Cache, RateLimits, Seals
 from rap_serve.domain.prompt import LAYOUTS
 from rap_serve.observability.metrics import GatewayMetrics
 from rap_serve.services.administer import Administer
@@ -79,7 +79,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         timeout_seconds=settings.milvus.timeout_seconds,
     )
     memory = SealedMemory(plain_memory, owners, dim=models.dim)
-    cache = _cache(settings, models.embedder_version)
+    cache = _cache(settings, models.embedder_version, owners)
     blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
     pictures = PictureLoader(settings.limits)
     calibration = load_calibration(model_path(settings.embedder.calibration or settings.embedder.model))
@@ -168,11 +168,12 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     )
 
 
-def _cache(settings: Settings, embedder_version: str) -> Cache:
+def _cache(settings: Settings, embedder_version: str, seals: Seals) -> Cache:
     if settings.redis.url is None:
         return LocalCache(max_bytes=settings.ingress.cache_bytes)
     return RedisCache(
         settings.redis.url.get_secret_value(),
+        seals=seals,
         embedder_version=embedder_version,
         timeout_seconds=settings.redis.timeout_seconds,
         local_bytes=settings.ingress.cache_bytes,

@@ -37,7 +37,7 @@ from rap_serve.adapters.redis_scripts import BEGIN, END, READ
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.library import Library
-from rap_serve.domain.ports import Features, Generation, Moment, Write
+from rap_serve.domain.ports import Features, Generation, Moment, Seals, Write
 
 T = TypeVar("T")
 
@@ -60,6 +60,7 @@ class RedisCache:
         self,
         url: str,
         *,
+        seals: Seals,
         embedder_version: str,
         timeout_seconds: float = 0.05,
         local_bytes: int = 64_000_000,
@@ -77,6 +78,7 @@ class RedisCache:
         self._read = self._redis.register_script(READ)
         self._begin = self._redis.register_script(BEGIN)
         self._end = self._redis.register_script(END)
+        self._seals = seals
         self._embedder = hashlib.sha256(embedder_version.encode()).hexdigest()[:16]
         self._sole_gateway = sole_gateway
         self._lease_ms = round(lease_seconds * 1_000)
@@ -108,7 +110,7 @@ class RedisCache:
         kept = self._libraries.get(owner.scope)
         if kept is not None and kept[0] == generation:
             return kept[1]
-        data = await self._get(self._pack_key(owner, generation))
+        data = await self._opened(owner, self._pack_key(owner, generation))
         library = None if data is None else await asyncio.to_thread(decode_library, owner, data)
         if library is not None:
             self._libraries.put(owner.scope, (generation, library), library_bytes(library))
@@ -118,20 +120,21 @@ class RedisCache:
         """See Cache."""
         self._libraries.put(owner.scope, (generation, library), library_bytes(library))
         if library.matrix.nbytes < MAX_PACK_BYTES:
-            await self._set(self._pack_key(owner, generation), await asyncio.to_thread(encode_library, owner, library))
+            data = await asyncio.to_thread(encode_library, owner, library)
+            await self._set_closed(owner, self._pack_key(owner, generation), data)
 
     async def features(self, owner: Owner, key: str) -> Features | None:
         """See Cache."""
         kept = self._features.get((owner.scope, key))
         if kept is not None:
             return kept
-        data = await self._get(f"{_prefix(owner)}f:{key}")
+        data = await self._opened(owner, f"{_prefix(owner)}f:{key}")
         return None if data is None else decode_features(data)
 
     async def store_features(self, owner: Owner, key: str, features: Features) -> None:
         """See Cache."""
         self._features.put((owner.scope, key), features, features_bytes(features))
-        await self._set(f"{_prefix(owner)}f:{key}", encode_features(features))
+        await self._set_closed(owner, f"{_prefix(owner)}f:{key}", encode_features(features))
 
     @contextlib.asynccontextmanager
     async def writing(self, owner: Owner) -> AsyncIterator[Write]:
@@ -205,6 +208,22 @@ class RedisCache:
 
     def _pack_key(self, owner: Owner, generation: Generation) -> str:
         return f"{_prefix(owner)}p:{generation.id}:{self._embedder}"
+
+    async def _opened(self, owner: Owner, key: str) -> bytes | None:
+        """What was kept under ``key`` and the owner's seal; None where either is gone."""
+        sealed = await self._get(key)
+        try:
+            seal = None if sealed is None else await self._seals.of(owner)
+            return None if sealed is None or seal is None else await asyncio.to_thread(seal.open, sealed, key)
+        except (Unavailable, ValueError):
+            return None
+
+    async def _set_closed(self, owner: Owner, key: str, data: bytes) -> None:
+        """Keeps ``data`` closed, bound to its key; nothing for an owner who has no seal."""
+        with contextlib.suppress(Unavailable):
+            seal = await self._seals.of(owner)
+            if seal is not None:
+                await self._set(key, await asyncio.to_thread(seal.close, data, key))
 
     async def _get(self, key: str) -> bytes | None:
         try:

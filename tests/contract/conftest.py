@@ -19,6 +19,7 @@ from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
 from rap_serve.domain.concept import Avatar, Concept, Owner, Vector, new_ulid
 from tests.contract import postgres
+from tests.contract.in_process import InProcess
 from tests.contract.milvus_server import MilvusServer, missing
 
 DIM = 64
@@ -91,6 +92,12 @@ def _own_milvus(request: pytest.FixtureRequest, folder: Path) -> MilvusLiteServe
         pytest.skip(reason)
     programs = request.config.cache.mkdir("milvus-server")
     return MilvusServer(folder, programs=programs, time_tick_ms=20)  # so that nobody waits for long
+
+
+@pytest.fixture(scope="session")
+def models() -> InProcess:
+    """Loaded once."""
+    return InProcess()
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from rap_serve.adapters.cache_codec import decode_features, decode_library, encode_features, encode_library
+from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.local_cache import ByteLru, LocalCache
 from rap_serve.adapters.redis_cache import Breaker, RedisAway, RedisCache
 from rap_serve.domain.concept import Owner, new_ulid
@@ -39,7 +41,13 @@ def names(library: Library | None) -> list[str] | None:
 
 def gateway(server: RedisServer, **options: object) -> RedisCache:
     """One gateway's cache; patient, as the machine under test may be busy."""
-    return RedisCache(server.url, embedder_version="tiny-1", **{"timeout_seconds": 0.5, **options})  # type: ignore[arg-type]
+    settings = {"timeout_seconds": 0.5, "embedder_version": "tiny-1", "seals": seals_of(server), **options}
+    return RedisCache(server.url, **settings)  # type: ignore[arg-type]
+
+
+def seals_of(server: RedisServer) -> SqlOwners:
+    """The seals of whoever stores anything beside that server."""
+    return SqlOwners(Database(f"sqlite:///{server.folder / 'owners.sqlite3'}"), master_key=b"m" * 32)
 
 
 async def generation_of(cache: Cache, owner: Owner) -> Generation:
@@ -196,9 +204,12 @@ async def test_no_interleaving_of_readers_and_writers_serves_a_stale_copy(cache:
     assert found is None or found.concepts[0].name == str(committed)
 
 
-async def test_a_gateway_sees_what_another_wrote(two_gateways: tuple[RedisCache, RedisCache], owner: Owner) -> None:
+async def test_a_gateway_sees_what_another_wrote(
+    redis_server: RedisServer, two_gateways: tuple[RedisCache, RedisCache], owner: Owner
+) -> None:
     """The copies are shared, and so is their end."""
     one, two = two_gateways
+    await seals_of(redis_server).made(owner)
     generation = await generation_of(one, owner)
     await one.store_library(owner, generation, library_of(owner, "Bo"))
     assert await two.generation(owner) == generation
@@ -397,6 +408,7 @@ async def test_a_writer_that_loses_redis_midway_leaves_no_stale_copy(own_redis: 
 async def test_copies_do_not_stay_forever(redis_server: RedisServer, owner: Owner) -> None:
     """All keys of an owner expire, and a write drops the copy it made useless."""
     cache = gateway(redis_server)
+    await seals_of(redis_server).made(owner)
     generation = await generation_of(cache, owner)
     await cache.store_library(owner, generation, library_of(owner, "Bo"))
     await cache.store_features(owner, "picture", features())
@@ -470,3 +482,32 @@ def test_a_breaker_opens_after_failures_in_a_row_only() -> None:
         breaker.check()
     time.sleep(0.06)
     breaker.check()
+
+
+async def test_what_redis_holds_is_closed(redis_server: RedisServer, owner: Owner) -> None:
+    """No name in it, and nothing that opens once the owner was erased."""
+    writer, reader, seals = gateway(redis_server), gateway(redis_server), seals_of(redis_server)
+    await seals.made(owner)
+    generation = await generation_of(writer, owner)
+    await writer.store_library(owner, generation, library_of(owner, "Xyzzy"))
+    await writer.store_features(owner, "picture", features())
+    for key in await writer._redis.keys(f"rap:1:*{owner.user}*:[pf]:*"):
+        value = await writer._redis.get(key)
+        assert b"Xyzzy" not in value and b"dog" not in value
+    await seals.erase(owner, None)
+    assert await reader.library(owner, generation) is None
+    assert await reader.features(owner, "picture") is None
+
+
+async def test_all_copies_of_an_owner_are_dropped_together(cache: Cache, redis_server: RedisServer) -> None:
+    """And nobody else's, a neighbour's with a longer name included."""
+    owner = Owner("contract", f"a.b-{new_ulid()}")
+    neighbour = Owner("contract", owner.user + "x")
+    for one in (owner, neighbour):
+        await seals_of(redis_server).made(one)
+        await cache.store_library(one, await generation_of(cache, one), library_of(one, "Bo"))
+        await cache.store_features(one, "picture", features())
+    assert await cache.purge(owner) >= 2
+    assert await cache.library(owner, await generation_of(cache, owner)) is None
+    assert await cache.features(owner, "picture") is None
+    assert names(await cache.library(neighbour, await generation_of(cache, neighbour))) == ["Bo"]

@@ -1,9 +1,7 @@
 """What retrieval lets into a prompt, with the shipped detector and embedder and a real memory."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -12,52 +10,22 @@ from loadtest import drawn
 from rap_serve.adapters.calibration import load_calibration
 from rap_serve.adapters.local_cache import LocalCache
 from rap_serve.adapters.milvus import MilvusMemory
-from rap_serve.adapters.open_clip import OpenClipEmbedder
 from rap_serve.adapters.pictures import PictureLoader
-from rap_serve.adapters.yolo_world import YoloWorldDetector
 from rap_serve.domain.concept import Avatar, Concept, Owner, new_ulid
 from rap_serve.domain.errors import ConceptNotFound
-from rap_serve.domain.match import AuthorisationPolicy, Matrix
+from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.ports import Picture
-from rap_serve.domain.region import BoxXyxy, Pixels, Region
 from rap_serve.services.look import Look
 from rap_serve.services.recall import Recall
 from rap_serve.services.retrieve import Query, Retrieve
 from rap_serve.settings import LimitSettings
 from tests.contract.conftest import concept
+from tests.contract.in_process import MODELS, InProcess
 
 pytestmark = pytest.mark.parametrize("milvus_uri", ["lite"], indirect=True)  # what follows is not the memory's part
 
-MODELS = Path(__file__).parents[2] / "models" / "tiny"
 BARE = AuthorisationPolicy(required=False)
 MakeRetrieve: TypeAlias = Callable[[AuthorisationPolicy], Retrieve]
-
-
-class InProcess:
-    """The shipped models without a cluster around them: both ports at once."""
-
-    def __init__(self) -> None:
-        self.embedder = OpenClipEmbedder.load(str(MODELS / "embedder"))
-        weights = str(MODELS / "detector" / "yolo_world_tiny.pt")
-        self.detector = YoloWorldDetector.load(
-            weights, text_encoder=self.embedder, image_size=224, confidence=0.02, iou=0.7
-        )
-
-    async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
-        """What the detector finds."""
-        prepared = self.detector.preprocess(pixels, vocabulary)
-        return (await asyncio.to_thread(self.detector.forward, [prepared]))[0]
-
-    async def embed(self, pixels: Pixels, boxes_xyxy: Sequence[BoxXyxy]) -> Matrix:
-        """What the embedder makes of the boxes."""
-        crops = self.embedder.preprocess(pixels, boxes_xyxy)
-        return await asyncio.to_thread(self.embedder.forward, crops)
-
-
-@pytest.fixture(scope="module")
-def models() -> InProcess:
-    """Loaded once."""
-    return InProcess()
 
 
 @pytest.fixture

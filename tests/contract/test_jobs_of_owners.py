@@ -1,0 +1,366 @@
+"""Archives in and out, and erasure, as jobs: on real memory, catalogue, files and models."""
+
+import asyncio
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loadtest import drawn
+from rap_serve.adapters.blob_store import FsspecBlobStore
+from rap_serve.adapters.calibration import load_calibration
+from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.jobs import SqlJobs
+from rap_serve.adapters.catalogue.owners import SqlOwners
+from rap_serve.adapters.catalogue.quotas import SqlQuotas
+from rap_serve.adapters.catalogue.replies import SqlReplies
+from rap_serve.adapters.catalogue.tenants import SqlTenants
+from rap_serve.adapters.catalogue.usage import SqlUsage
+from rap_serve.adapters.local_cache import LocalCache
+from rap_serve.adapters.milvus import MilvusMemory
+from rap_serve.adapters.pictures import PictureLoader
+from rap_serve.adapters.sealed_blobs import SealedBlobStore
+from rap_serve.adapters.sealed_memory import SealedMemory
+from rap_serve.adapters.zip_packs import ZipPack, zipped
+from rap_serve.domain.concept import Owner, new_ulid
+from rap_serve.domain.errors import ConceptNotFound, Erased, InvalidInput, NotFound
+from rap_serve.domain.job import Job
+from rap_serve.domain.ports import Attempt, Reply
+from rap_serve.domain.tenancy import Act, Amounts, Caller, Consumption, Limits, Tenant, holdings
+from rap_serve.services.commit import Commit
+from rap_serve.services.enrol import AvatarDraft, Enrol
+from rap_serve.services.erase import Erase, Purge
+from rap_serve.services.recall import Recall
+from rap_serve.services.remember import ConceptDraft, Remember
+from rap_serve.services.run_jobs import RunJobs
+from rap_serve.services.transfer import Export, Import, StartTransfers
+from rap_serve.settings import LimitSettings
+from tests.contract.in_process import MODELS, InProcess
+
+CALLER = Caller("t", "key_1", frozenset({"read", "write"}))
+
+
+async def described(*_: object) -> str:
+    """What nobody wrote, the MLLM says; there is none here."""
+    return ""
+
+
+def opened(data: bytes) -> ZipPack:
+    """An archive."""
+    return ZipPack(data, picture_bytes=1_000_000)
+
+
+@dataclass
+class Place:
+    """A whole service, but for its routes, on folders of its own."""
+
+    tenant: str
+    folder: Path
+    database: Database
+    owners: SqlOwners
+    plain_memory: MilvusMemory
+    memory: SealedMemory
+    blobs: SealedBlobStore
+    cache: LocalCache
+    quotas: SqlQuotas
+    jobs: SqlJobs
+    remember: Remember
+    recall: Recall
+    transfers: StartTransfers
+    erase: Erase
+    run: RunJobs
+
+    @property
+    def ann(self) -> Owner:
+        """A user."""
+        return Owner(self.tenant, "ann")
+
+    async def ended(self, job: Job) -> Job:
+        """The job, once all jobs are done."""
+        while await self.run.one():
+            continue
+        return await self.jobs.get(job.tenant, job.id)
+
+    async def names(self, owner: Owner) -> list[str]:
+        """What an owner's concepts are called."""
+        return sorted(c.name for c in (await self.recall(owner)).concepts)
+
+
+@pytest.fixture
+async def place(tmp_path: Path, milvus_uri: str, models: InProcess) -> AsyncIterator[Place]:
+    """Everything real, and empty."""
+    tenant = f"t-{new_ulid()}"
+    database = Database(f"sqlite:///{tmp_path / 'catalogue.sqlite3'}")
+    await SqlTenants(database).add(Tenant(id=tenant), None)
+    plain = MilvusMemory(uri=milvus_uri, dim=models.embedder.dim, embedder_version="jobs-1")
+    yield place_of(tenant, tmp_path, database, plain, models)
+    await plain.close()
+    await database.close()
+
+
+def place_of(
+    tenant: str, folder: Path, database: Database, plain: MilvusMemory, models: InProcess, *, hold_seconds: float = 10
+) -> Place:
+    """The use cases over these."""
+    owners, quotas, jobs = (
+        SqlOwners(database, master_key=b"m" * 32),
+        SqlQuotas(database),
+        SqlJobs(database, hold_seconds=hold_seconds),
+    )
+    memory, cache = SealedMemory(plain, owners, dim=models.embedder.dim), LocalCache(max_bytes=10_000_000)
+    blobs, pictures = SealedBlobStore(FsspecBlobStore(str(folder / "blobs")), owners), PictureLoader(LimitSettings())
+    recall, commit = Recall(memory, cache), Commit(cache=cache, quotas=quotas, owners=owners)
+    enrol = Enrol(detector=models, embedder=models, blobs=blobs, fallback=("object",))
+    remember = Remember(
+        memory=memory,
+        commit=commit,
+        recall=recall,
+        enrol=enrol,
+        describe=described,  # type: ignore[arg-type]
+        calibration=load_calibration(str(MODELS / "embedder")),
+        lookalike_confidence=0.9,
+    )
+    usage, replies = SqlUsage(database), SqlReplies(database)
+    purge = Purge(memory=memory, blobs=blobs, cache=cache, quotas=quotas, replies=replies, usage=usage, owners=owners)
+    take_in = Import(blobs=blobs, pictures=pictures, recall=recall, remember=remember, open_pack=opened)
+    give_out = Export(blobs=blobs, pictures=pictures, recall=recall, zipped=zipped)
+    work = {"import": take_in, "export": give_out, "erase-user": purge.user, "erase-tenant": purge.tenant}
+    return Place(
+        tenant=tenant,
+        folder=folder,
+        database=database,
+        owners=owners,
+        plain_memory=plain,
+        memory=memory,
+        blobs=blobs,
+        cache=cache,
+        quotas=quotas,
+        jobs=jobs,
+        remember=remember,
+        recall=recall,
+        transfers=StartTransfers(jobs=jobs, blobs=blobs, open_pack=opened),
+        erase=Erase(cache=cache, owners=owners, tenants=SqlTenants(database), jobs=jobs),
+        run=RunJobs(jobs, work),  # type: ignore[arg-type]
+    )
+
+
+def picture(number: int) -> bytes:
+    """A thing of its own on a picture."""
+    return drawn.jpeg(drawn.scene([drawn.thing(number, "mug")], number).image)
+
+
+def archive(count: int, **more: str) -> bytes:
+    """``count`` good lines, then these."""
+    lines = [
+        json.dumps(
+            {
+                "name": f"mug-{n}",
+                "category": "mug",
+                "info": f"Mug {n}.",
+                "avatars": [{"picture": f"p{n % 5}.jpg", "box_xyxy": [5, 5, 90, 90]}],
+            }
+        )
+        for n in range(count)
+    ]
+    pictures = [(f"p{n}.jpg", picture(n)) for n in range(5)]
+    return zipped(['{"format": "rap-concepts", "version": 1}', *lines, *more.values()], pictures)
+
+
+async def drafted(name: str, number: int = 1) -> ConceptDraft:
+    """Something to remember."""
+    shown = await PictureLoader(LimitSettings()).load(picture(number))
+    return ConceptDraft(
+        name=name, info=f"The marker-of-{name}.", category="mug", avatars=(AvatarDraft(shown, (5.0, 5.0, 90.0, 90.0)),)
+    )
+
+
+async def test_an_archive_is_taken_in(place: Place) -> None:
+    """All good lines, in groups; the bad ones are named with their numbers; the archive itself is not kept."""
+    bad = {
+        "broken": "nonsense",
+        "no_picture": '{"name": "x", "avatars": [{"picture": "none.jpg"}]}',
+        "no_name": '{"name": "", "avatars": [{"picture": "p0.jpg"}]}',
+        "bad_box": '{"name": "y", "avatars": [{"picture": "p0.jpg", "box_xyxy": [9000, 9000, 9001, 9001]}]}',
+        "twice": '{"name": "MUG-3", "category": "mug", "avatars": [{"picture": "p0.jpg"}]}',
+    }
+    job = await place.ended(await place.transfers.take_in(place.ann, archive(70, **bad)))
+    assert (job.state, job.done, job.total) == ("done", 75, 75)
+    assert {k: job.result[k] for k in ("added", "unchanged", "failed")} == {"added": 70, "unchanged": 1, "failed": 4}
+    assert [(p["line"], p["code"]) for p in job.result["problems"]] == [
+        (72, "invalid_line"),
+        (73, "not_found"),
+        (74, "invalid_name"),
+        (75, "invalid_request"),
+    ]
+    library = await place.recall(place.ann)
+    assert len(library.concepts) == 70
+    assert await place.quotas.held(place.tenant) == holdings(library.concepts)
+    assert len(await place.blobs.keys(place.ann)) == 70
+
+
+async def test_the_same_archive_twice_changes_nothing(place: Place) -> None:
+    """Nor does one that was half done."""
+    await place.ended(await place.transfers.take_in(place.ann, archive(10)))
+    before = await place.recall(place.ann)
+    job = await place.ended(await place.transfers.take_in(place.ann, archive(12)))
+    assert (job.result["added"], job.result["unchanged"]) == (2, 10)
+    after = await place.recall(place.ann)
+    assert {c.id for c in before.concepts} < {c.id for c in after.concepts} and len(after.concepts) == 12
+    assert len(await place.blobs.keys(place.ann)) == 12
+
+
+async def test_an_import_whose_gateway_died_is_finished_by_another(
+    place: Place, models: InProcess, tmp_path: Path
+) -> None:
+    """Without a duplicate, and every line accounted for."""
+    dying = place_of(place.tenant, tmp_path, place.database, place.plain_memory, models, hold_seconds=0.5)
+    job = await dying.transfers.take_in(place.ann, archive(150))
+    working = asyncio.create_task(dying.run.one())
+    while not await place.names(place.ann):
+        await asyncio.sleep(0.02)
+        place.cache = LocalCache(max_bytes=1)
+        place.recall = Recall(place.memory, place.cache)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    await asyncio.sleep(0.8)
+    fresh = place_of(place.tenant, tmp_path, place.database, place.plain_memory, models)
+    ended = await fresh.ended(job)
+    assert ended.state == "done" and ended.result["added"] + ended.result["unchanged"] == 150
+    assert await fresh.names(place.ann) == sorted(f"mug-{n}" for n in range(150))
+
+
+async def test_an_import_stops_when_it_is_cancelled(place: Place) -> None:
+    """What was taken in stays."""
+    job = await place.transfers.take_in(place.ann, archive(200))
+    working = asyncio.create_task(place.run.one())
+    for _ in range(1_000):
+        if (await place.jobs.get(place.tenant, job.id)).done >= 64:
+            break
+        await asyncio.sleep(0.02)
+    await place.jobs.cancel(place.tenant, job.id)
+    await working
+    ended = await place.jobs.get(place.tenant, job.id)
+    assert ended.state == "cancelled" and 64 <= len(await place.names(place.ann)) < 200
+
+
+async def test_an_import_takes_what_the_quota_allows(place: Place) -> None:
+    """To the unit; the rest is named."""
+    tenants = SqlTenants(place.database)
+    await tenants.change(place.tenant, limits=Limits(concepts=37), state=None, act=_act(place.tenant))
+    job = await place.ended(await place.transfers.take_in(place.ann, archive(50)))
+    assert (job.result["added"], job.result["failed"]) == (37, 13)
+    assert {p["code"] for p in job.result["problems"]} == {"quota_exceeded"}
+    assert len(await place.blobs.keys(place.ann)) == 37
+
+
+async def test_what_is_no_archive_never_becomes_a_job(place: Place) -> None:
+    """And leaves nothing behind."""
+    for data in (b"", b"nonsense", zip_of({"x.txt": "hello"})):
+        with pytest.raises(InvalidInput):
+            await place.transfers.take_in(place.ann, data)
+    assert await place.jobs.page(place.tenant, after="", limit=10) == []
+    assert await place.blobs.keys(place.ann) == []
+
+
+async def test_an_export_taken_in_elsewhere_is_the_same_library(place: Place) -> None:
+    """Names, texts, boxes, and embeddings nearly to the bit; another tenant's, whose own library was empty."""
+    await place.ended(await place.transfers.take_in(place.ann, archive(20)))
+    exported = await place.ended(await place.transfers.give_out(place.ann))
+    data = await place.transfers.archive(exported)
+    other = Owner(place.tenant, "bea")
+    await place.ended(await place.transfers.take_in(other, data))
+    mine, theirs = await place.recall(place.ann), await place.recall(other)
+    told = [sorted((c.name, c.category, c.info, len(c.avatars)) for c in lib.concepts) for lib in (mine, theirs)]
+    assert told[0] == told[1]
+    by_name = {c.name: c for c in theirs.concepts}
+    for concept in mine.concepts:
+        twin = by_name[concept.name]
+        assert np.dot(concept.avatars[0].embedding, twin.avatars[0].embedding) > 0.99
+        assert twin.avatars[0].box_xyxy == pytest.approx(concept.avatars[0].box_xyxy, abs=0.5)
+    again = await place.ended(await place.transfers.give_out(other))
+    assert listing(await place.transfers.archive(again)) == listing(data)
+    with pytest.raises(NotFound):
+        await place.transfers.archive(await place.jobs.get(place.tenant, (await place.transfers.give_out(other)).id))
+
+
+async def test_an_erased_user_is_unreadable_at_once_and_purged_by_the_job(place: Place) -> None:
+    """The receipt says what was found in each store; who comes back begins anew, and keeps what is new."""
+    await place.remember(place.ann, await drafted("bo"))
+    kept = await place.remember(Owner(place.tenant, "bea"), await drafted("bo"))
+    await SqlUsage(place.database).add([Consumption(tenant=place.tenant, user="ann", day="2026-01-01", kind="chat")])
+    replies = SqlReplies(place.database)
+    attempt = await replies.begin(place.tenant, "k", user="ann", fingerprint="f")
+    assert isinstance(attempt, Attempt)
+    await replies.finish(attempt, Reply(201, {}, b"bo"))
+    job = await place.erase.user(CALLER, place.ann)
+    assert await place.names(place.ann) == []
+    await place.remember(place.ann, await drafted("new", 2))
+    ended = await place.ended(job)
+    assert ended.result["state"] == "purged"
+    receipt: dict[str, Any] = ended.result["receipt"]
+    assert receipt["memory"] == {"concepts": 1, "avatars": 1}
+    assert receipt["blobs"] == {"pictures": 1}
+    assert receipt["idempotency_replies"] == {"replies": 1}
+    assert receipt["usage"] == {"rows_made_anonymous": 1}
+    assert await place.names(place.ann) == ["new"] and len(await place.blobs.keys(place.ann)) == 1
+    assert await place.names(Owner(place.tenant, "bea")) == [kept.concept.name]
+    assert await place.quotas.held(place.tenant) == holdings([*(await place.recall(place.ann)).concepts, kept.concept])
+
+
+async def test_a_request_from_before_an_erasure_cannot_undo_it(place: Place) -> None:
+    """However late it comes to its write."""
+    await place.remember(place.ann, await drafted("bo"))
+    writers = [asyncio.create_task(place.remember(place.ann, await drafted(f"late-{n}", n))) for n in range(8)]
+    await asyncio.sleep(0.05)
+    job = await place.erase.user(CALLER, place.ann)
+    outcomes = await asyncio.gather(*writers, return_exceptions=True)
+    assert await place.names(place.ann) == []
+    assert all(isinstance(o, Erased | ConceptNotFound) or hasattr(o, "concept") for o in outcomes)
+    await place.ended(job)
+    assert await place.names(place.ann) == [] and await place.blobs.keys(place.ann) == []
+    assert await place.quotas.held(place.tenant) == Amounts()
+
+
+async def test_an_erased_tenant_is_purged_user_by_user(place: Place) -> None:
+    """None of it is left, and no key opens it."""
+    for user in ("ann", "bea", "cid"):
+        await place.remember(Owner(place.tenant, user), await drafted("bo"))
+    ended = await place.ended(await place.erase.tenant(CALLER, place.tenant))
+    assert ended.result["users"] == 3 and ended.result["receipt"]["memory"] == {"concepts": 3, "avatars": 3}
+    assert (await SqlTenants(place.database).get(place.tenant)).state == "erased"
+    for user in ("ann", "bea", "cid"):
+        assert (await place.plain_memory.library(Owner(place.tenant, user))).concepts == ()
+
+
+async def test_what_was_told_is_nowhere_on_a_disk(place: Place) -> None:
+    """Names, texts and pictures, before any erasure: memory, pictures and catalogue hold them closed."""
+    await place.remember(place.ann, await drafted("xyzzy"))
+    marks = (b"xyzzy", b"marker-of", picture(1)[200:260])
+    for file in (path for path in place.folder.rglob("*") if path.is_file()):
+        assert not any(mark in file.read_bytes() for mark in marks), file
+    skeleton = (await place.plain_memory.library(place.ann)).concepts[0]
+    assert "xyzzy" not in repr(skeleton) and "marker" not in repr(skeleton)
+
+
+def zip_of(files: dict[str, str]) -> bytes:
+    """A zip of these files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as made:
+        for name, content in files.items():
+            made.writestr(name, content)
+    return buffer.getvalue()
+
+
+def listing(data: bytes) -> Sequence[Any]:
+    """What an archive lists, pictures aside: they are encoded anew."""
+    return sorted((line.name, line.category, line.info) for line in opened(data).lines() if hasattr(line, "category"))
+
+
+def _act(tenant: str) -> Act:
+    return Act(at=1, tenant=tenant, actor="k", action="test", target=tenant)
