@@ -151,6 +151,7 @@ class LimitSettings(_Group):
     """What a request may cost before it is refused."""
 
     body_bytes: int = 16_000_000
+    archive_bytes: int = 256_000_000
     picture_bytes: int = 10_000_000
     picture_pixels: int = 50_000_000
     picture_side_px: int = 1_280

@@ -34,6 +34,7 @@ def create_app(use_cases: UseCases, *, metrics: RequestMetrics, metrics_url: str
         authenticate=use_cases.authenticate,
         throttle=use_cases.throttle,
         body_bytes=use_cases.limits.body_bytes,
+        archive_bytes=use_cases.limits.archive_bytes,
         metrics=metrics,
     )
     return app

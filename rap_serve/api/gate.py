@@ -22,6 +22,9 @@ ASKING = ("/v1/chat/completions",)
 ASKING_SUFFIX = "/retrieve"
 """What is posted and yet changes nothing."""
 
+ARCHIVE_SUFFIX = ":import"
+"""What may be as large as an archive."""
+
 _DRAINED_TIMES_LIMIT = 4
 _log = structlog.get_logger()
 
@@ -42,12 +45,14 @@ class Gate:
         authenticate: Authenticate,
         throttle: Throttle,
         body_bytes: int,
+        archive_bytes: int,
         metrics: RequestMetrics,
     ) -> None:
         self._app = app
         self._authenticate = authenticate
         self._throttle = throttle
         self._body_bytes = body_bytes
+        self._archive_bytes = archive_bytes
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,30 +112,37 @@ class Gate:
 
     async def _bounded(self, request: Request, receive: Receive) -> Receive:
         """``receive``, counting; raises TooLarge at once where the header already says so."""
+        archive = request.scope["path"].endswith(ARCHIVE_SUFFIX)
+        limit = self._archive_bytes if archive else self._body_bytes
         declared = request.headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > self._body_bytes:
-            await self._drain(receive)
-            raise TooLarge(f"A request body is at most {self._body_bytes:,} bytes.")
+        if declared.isdigit() and int(declared) > limit:
+            await _drain(receive, limit)
+            raise _too_large(limit)
         seen = 0
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._body_bytes:
-                raise TooLarge(f"A request body is at most {self._body_bytes:,} bytes.")
+            if seen > limit:
+                raise _too_large(limit)
             return message
 
         return counted
 
-    async def _drain(self, receive: Receive) -> None:
-        """Reads what a client insists on sending, within reason, so that it gets to read the answer."""
-        left = self._body_bytes * _DRAINED_TIMES_LIMIT
-        while left > 0:
-            message = await receive()
-            left -= len(message.get("body", b"")) + 1
-            if message["type"] != "http.request" or not message.get("more_body"):
-                return
+
+async def _drain(receive: Receive, limit: int) -> None:
+    """Reads what a client insists on sending, within reason, so that it gets to read the answer."""
+    left = limit * _DRAINED_TIMES_LIMIT
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b"")) + 1
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"A request body is at most {limit:,} bytes.")
 
 
 def needed_scope(method: str, path: str) -> KeyScope:

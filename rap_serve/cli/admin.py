@@ -14,6 +14,7 @@ from rich.table import Table
 from rap_serve.cli.client import CliError, RapClient, operators_service
 from rap_serve.cli.console import friendly, out
 from rap_serve.cli.home import DEFAULT_HOME, HomeOption
+from rap_serve.cli.jobs import followed, receipt
 
 app = typer.Typer(help="Run the service for others: tenants, keys, limits, usage, audit.", no_args_is_help=True)
 
@@ -88,6 +89,21 @@ def resume(tenant: TenantArgument, as_json: JsonOption = False, home: HomeOption
     with _client(home) as client:
         changed = client.call("PATCH", _tenant(tenant), {"state": "active"})
     _say(changed, as_json, f"{tenant} is active.")
+
+
+@friendly
+def erase(
+    tenant: TenantArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Forgets a tenant for good, with all its users and keys. Nothing brings it back."""
+    if not yes and not typer.confirm(f"Forget everything of the tenant {tenant!r} for good?", err=True):
+        raise typer.Exit(1)
+    with _client(home) as client:
+        job = followed(client, client.call("DELETE", _tenant(tenant)), "Erasing", f"{_tenant(tenant)}/jobs")
+    _say(job, as_json, receipt(job["result"]["receipt"]))
 
 
 @friendly
@@ -236,5 +252,5 @@ def _written(amounts: dict[str, int | None]) -> str:
     return ", ".join(f"{name.replace('_', ' ')}: {UNLIMITED if n is None else n}" for name, n in amounts.items())
 
 
-for command in (tenants, create, limit, suspend, resume, keys, issue, rotate, revoke, usage, audit):
+for command in (tenants, create, limit, suspend, resume, erase, keys, issue, rotate, revoke, usage, audit):
     app.command(command.__name__)(command)

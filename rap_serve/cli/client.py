@@ -1,6 +1,7 @@
 """The service as commands see it: typed answers, and errors that a person can act on."""
 
 import base64
+import json
 import mimetypes
 import os
 import time
@@ -155,7 +156,7 @@ class RapClient:
         body: dict[str, Any] = {"image": data_url(picture), "top_k": top_k}
         if boxes_xyxy is not None:
             body["boxes_xyxy"] = [list(b) for b in boxes_xyxy]
-        return cast(RetrievalJson, self.call("POST", f"/v1/users/{quote(user, safe='')}/retrieve", body))
+        return cast(RetrievalJson, self.call("POST", f"{user_path(user)}/retrieve", body))
 
     def chat(self, body: dict[str, Any]) -> dict[str, Any]:
         """A chat completion, not streamed."""
@@ -165,21 +166,37 @@ class RapClient:
         """The model that answers here."""
         return str(self.call("GET", "/v1/models")["data"][0]["id"])
 
+    def send_archive(self, user: str, archive: bytes) -> dict[str, Any]:
+        """The job that takes an archive in."""
+        headers = {"Content-Type": "application/zip"}
+        return cast(
+            dict[str, Any], self._answered("POST", f"{user_path(user)}/concepts:import", archive, headers).json()
+        )
+
+    def archive(self, job_id: str) -> bytes:
+        """What an export made."""
+        return self._answered("GET", f"/v1/jobs/{quote(job_id, safe='')}/archive", None, {}).content
+
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """What the service answers; raises ServiceError. What it is too busy for is asked again for a while."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {} if data is None else {"Content-Type": "application/json"}
+        return cast(dict[str, Any], self._answered(method, path, data, headers).json())
+
+    def _answered(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> httpx.Response:
         for _ in range(MAX_TRIES):
-            response = self._send(method, path, body)
+            response = self._send(method, path, data, headers)
             if response.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 break
             time.sleep(_pause(response))
         if response.is_success:
-            return cast(dict[str, Any], response.json())
+            return response
         raise _refusal(response)
 
-    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.service.api_key}"}
+    def _send(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> httpx.Response:
+        keyed = {"Authorization": f"Bearer {self.service.api_key}", **headers}
         try:
-            return self._http.request(method, self.service.url + path, json=body, headers=headers)
+            return self._http.request(method, self.service.url + path, content=data, headers=keyed)
         except httpx.ConnectError as error:
             raise not_running(self.service) from error
         except httpx.TimeoutException as error:
@@ -197,8 +214,13 @@ def data_url(picture: Path) -> str:
     return f"data:{media_type};base64,{base64.b64encode(picture.read_bytes()).decode()}"
 
 
+def user_path(user: str) -> str:
+    """Where a user's things are."""
+    return f"/v1/users/{quote(user, safe='')}"
+
+
 def _concepts(user: str, concept_id: str | None = None) -> str:
-    path = f"/v1/users/{quote(user, safe='')}/concepts"
+    path = f"{user_path(user)}/concepts"
     return path if concept_id is None else f"{path}/{quote(concept_id, safe='')}"
 
 

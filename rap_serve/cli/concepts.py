@@ -14,6 +14,7 @@ from rap_serve.cli.client import CliError, NewAvatar, NewConcept, RapClient, ser
 from rap_serve.cli.console import err, fail, out, tracked
 from rap_serve.cli.database import BOXES_FILE, Record, Roots, new_concept, read_boxes, read_database
 from rap_serve.cli.home import DEFAULT_HOME, HomeOption
+from rap_serve.cli.jobs import take_in, told_import
 from rap_serve.cli.wire import ConceptJson
 from rap_serve.domain.concept import checked_name, fold_name
 from rap_serve.domain.errors import RapError
@@ -76,14 +77,18 @@ def forget(
 
 
 def import_database(
-    database: Annotated[Path, typer.Argument(help="A database in RAP's format.")],
+    database: Annotated[Path, typer.Argument(help="A database in RAP's format, or an archive: see `rap export`.")],
     root: Annotated[Path | None, typer.Option(help="The folder that picture paths are relative to.")] = None,
     boxes: Annotated[Path | None, typer.Option(help=f"Boxes per picture; {BOXES_FILE} beside the database.")] = None,
     update: Annotated[bool, typer.Option("--update", help="Replace concepts that are there already.")] = False,
     user: UserOption = "default",
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Remembers all concepts of a database; what is there already stays as it is."""
+    """Remembers all concepts of a database or an archive; what is there already stays as it is."""
+    if database.suffix == ".zip":
+        with RapClient(service_of(home)) as client:
+            told_import(take_in(client, user, database))
+        return
     if boxes is None and (database.parent / BOXES_FILE).is_file():
         err.print(f"Using the boxes in {database.parent / BOXES_FILE}.", highlight=False, soft_wrap=True)
     with RapClient(service_of(home)) as client:

@@ -2,7 +2,7 @@
 
 import typer
 
-from rap_serve.cli import admin, ask, concepts, doctor, service
+from rap_serve.cli import admin, ask, concepts, doctor, jobs, service
 from rap_serve.cli.console import friendly
 from rap_serve.cli.eval import commands as evaluation
 
@@ -18,6 +18,8 @@ app.command("remember")(friendly(concepts.remember))
 app.command("concepts")(friendly(concepts.concepts))
 app.command("forget")(friendly(concepts.forget))
 app.command("import")(friendly(concepts.import_database))
+app.command("export")(friendly(jobs.export))
+app.command("erase")(friendly(jobs.erase))
 app.command("ask")(friendly(ask.ask))
 app.command("doctor")(friendly(doctor.doctor))
 app.add_typer(admin.app, name="admin")
