@@ -50,4 +50,4 @@ dev: .venv/installed-dev
 	touch $@
 
 servers:
-	@scripts/system_packages redis-server
+	@scripts/system_packages redis-server postgresql
