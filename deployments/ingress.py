@@ -80,7 +80,7 @@ class IngressDeployment:
             await asyncio.gather(memory.ping(), ping(self._detector, self._embedder, self._mllm))
 
         fallback = settings.detector.fallback_vocabulary
-        enrol = Enrol(detector=detector, embedder=embedder, blobs=blobs, fallback=fallback)
+        enrol = Enrol(detector=detector, embedder=embedder, blobs=blobs, pictures=pictures, fallback=fallback)
         retrieve = Retrieve(
             recall=recall,
             look=Look(detector=detector, embedder=embedder, cache=cache, models=models, fallback=fallback),

@@ -11,7 +11,7 @@ from rap_serve.domain.library import Library
 from rap_serve.domain.ports import Features
 from rap_serve.domain.region import BoxXyxy, Region
 
-SCHEMA = 1
+SCHEMA = 2
 _MALFORMED = (ValueError, TypeError, LookupError, msgpack.UnpackException)
 
 
@@ -29,6 +29,7 @@ def encode_library(owner: Owner, library: Library) -> bytes:
             c.created_at,
             c.updated_at,
             [[a.id, a.image_key, a.picture_size, a.box_xyxy] for a in c.avatars],
+            bool(c.embeddings),
         ]
         for c in library.concepts
     ]
@@ -43,10 +44,10 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
             return None
         matrix = _matrix(shape, raw)
         concepts, starts, row = [], [], 0
-        for id_, name, category, info, generated, metadata, version, created, updated, avatars in packed_concepts:
-            rows = matrix[row : row + len(avatars)]
+        for id_, name, category, info, generated, metadata, version, created, updated, avatars, seen in packed_concepts:
+            rows = matrix[row : row + len(avatars)] if seen else [None] * len(avatars)
             starts.append(row)
-            row += len(avatars)
+            row += len(avatars) if seen else 0
             concepts.append(
                 Concept(
                     id=id_,
