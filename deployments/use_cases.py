@@ -93,7 +93,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     recount = Recount(memory=memory, cache=cache, quotas=quotas)
     fallback = settings.detector.fallback_vocabulary
     jobs = SqlJobs(database)
-    enrol = Enrol(detector=detector, embedder=embedder, blobs=blobs, fallback=fallback)
+    enrol = Enrol(detector=detector, embedder=embedder, blobs=blobs, pictures=pictures, fallback=fallback)
     seen_by = "+".join((models.detector_version, settings.detector.text_encoder, models.embedder_version))
     retrieve = Retrieve(
         recall=recall,

@@ -30,6 +30,7 @@ def encode_library(owner: Owner, library: Library) -> bytes:
             c.updated_at,
             c.write_id,
             [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy] for a in c.avatars],
+            bool(c.embeddings),
         ]
         for c in library.concepts
     ]
@@ -56,10 +57,11 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
             updated,
             write_id,
             avatars,
+            seen,
         ) in packed_concepts:
-            rows = matrix[row : row + len(avatars)]
+            rows = matrix[row : row + len(avatars)] if seen else [None] * len(avatars)
             starts.append(row)
-            row += len(avatars)
+            row += len(avatars) if seen else 0
             concepts.append(
                 Concept(
                     id=id_,

@@ -15,11 +15,14 @@ from rap_serve.adapters.milvus_schema import (
     HEAD_FIELDS,
     MAX_DIM,
     RECORD_FIELDS,
+    VECTOR_FIELDS,
     VERSION_FIELDS,
+    WHOLE_FIELDS,
     Row,
-    avatar_pk,
+    avatar_pks,
     avatar_rows,
     concept_of,
+    embeddings_of,
     history_pk,
     history_row,
     key_of,
@@ -29,6 +32,7 @@ from rap_serve.adapters.milvus_schema import (
     of_owner,
     one_of,
     record_row,
+    seen_by,
     version_of,
 )
 from rap_serve.adapters.milvus_tables import Job, Tables
@@ -81,7 +85,7 @@ class MilvusMemory:
         self._flushing: asyncio.Task[None] | None = None
 
     async def library(self, owner: Owner, *, after: Moment | None = None) -> Library:
-        """All of the owner's concepts that have embeddings of this version of the embedder."""
+        """All of the owner's concepts, with embeddings where this version of the embedder made them."""
         return await self._read(lambda job: self._library(owner, job), after)
 
     async def put(
@@ -133,13 +137,9 @@ class MilvusMemory:
         self._tables.close()
 
     def _library(self, owner: Owner, job: Job) -> Library:
-        rows = self._tables.query(
-            self._tables.concepts,
-            f"{of_owner(owner)} and embedder == {literal(self._embedder)}",
-            RECORD_FIELDS,
-            job,
-        )
-        return Library.of([concept_of(row, owner, self._dim) for row in newest(rows)], dim=self._dim)
+        rows = self._tables.query(self._tables.concepts, of_owner(owner), RECORD_FIELDS, job)
+        heads = newest(rows, embedder=self._embedder)
+        return Library.of([concept_of(row, owner, self._embedder) for row in heads], dim=self._dim)
 
     def _put(self, concept: Concept, expected_version: int | None, job: Job) -> None:
         owner, key = concept.owner, name_key(concept.name)
@@ -152,13 +152,34 @@ class MilvusMemory:
         others = {r["concept_id"] for r in rows} - {concept.id}
         if others and any(r["name_key"] == key for r in newest(self._heads(owner, one_of(others), job))):
             raise name_taken(concept.name)
-        replaced = [history_row(r, owner) for r in newest(mine)]
-        now_ms = time.time_ns() // 1_000_000
-        self._tables.insert(self._tables.history, replaced, job)
-        self._tables.insert(self._tables.avatars, avatar_rows(concept, self._embedder, now_ms=now_ms), job)
-        self._tables.insert(self._tables.concepts, [record_row(concept, self._embedder)], job)
+        foreign = self._foreign(owner, mine, job)
+        self._tables.insert(self._tables.history, [history_row(r, owner) for r in newest(mine)], job)
+        self._insert(self._views(concept, [r for r in foreign if r["version"] == expected_version]), job)
         outdated = history_pk(owner.scope, concept.id, concept.version - MAX_VERSIONS)
-        self._remove_after_commit(owner, mine, [outdated] if concept.version > MAX_VERSIONS else [], job)
+        own = [r for r in mine if r["embedder"] == self._embedder]
+        self._remove_after_commit(owner, [*own, *foreign], [outdated] if concept.version > MAX_VERSIONS else [], job)
+
+    def _foreign(self, owner: Owner, rows: list[Row], job: Job) -> list[Row]:
+        """Those of ``rows`` that other embedders have made, whole."""
+        pks = [r["pk"] for r in rows if r["embedder"] != self._embedder]
+        condition = f"pk in [{', '.join(map(literal, pks))}]"
+        return self._rows(self._tables.concepts, owner, condition, WHOLE_FIELDS, job) if pks else []
+
+    def _views(self, concept: Concept, foreign: list[Row]) -> dict[str, Concept]:
+        """The concept as each embedder sees it: with our embeddings, and with those of others as far as they hold."""
+        views = {r["embedder"]: seen_by(r, concept) for r in foreign}
+        kept = {embedder: view for embedder, view in views.items() if view is not None}
+        return kept if kept and not concept.embeddings else {self._embedder: concept, **kept}
+
+    def _insert(self, views: dict[str, Concept], job: Job) -> None:
+        """Commits one version of a concept: its rows in ``concepts`` go as one operation."""
+        now_ms = time.time_ns() // 1_000_000
+        for embedder, view in views.items():
+            rows = avatar_rows(view, embedder, now_ms=now_ms)
+            table = self._tables.avatars_of(len(rows[0]["vector"]), job) if rows else None
+            if table is not None:
+                self._tables.insert(table, rows, job)
+        self._tables.insert(self._tables.concepts, [record_row(v, e) for e, v in views.items()], job)
 
     def _add(self, owner: Owner, concepts: Sequence[Concept], job: Job) -> frozenset[str]:
         names = {r["name_key"] for r in newest(self._heads(owner, "version > 0", job))}
@@ -177,16 +198,16 @@ class MilvusMemory:
 
     def _delete(self, owner: Owner, concept_id: str, expected_version: int | None, job: Job) -> Concept:
         mine = one_of([concept_id])
-        rows = self._rows(self._tables.concepts, owner, mine, (*HEAD_FIELDS, *RECORD_FIELDS[2:]), job)
+        rows = self._rows(self._tables.concepts, owner, mine, WHOLE_FIELDS, job)
         if not rows:
             raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
-        (head,) = newest(rows)
+        (head,) = newest(rows, embedder=self._embedder)
         if expected_version is not None:
             _check_version(concept_id, [head], expected_version)
-        gone = concept_of(head, owner, self._dim)
+        gone = concept_of(head, owner, self._embedder)
         past = [r["pk"] for r in self._rows(self._tables.history, owner, mine, ("pk",), job)]
-        self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r is not head], job)
-        self._tables.delete(self._tables.concepts, [head["pk"]], job)
+        self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r["version"] < head["version"]], job)
+        self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r["version"] == head["version"]], job)
         self._remove_after_commit(owner, rows, past, job)
         return gone
 
@@ -202,19 +223,22 @@ class MilvusMemory:
 
         The write has succeeded already: what fails here is left to the next one.
         """
-        avatars = [
-            avatar_pk(owner.scope, r["concept_id"], r["version"], self._embedder, position)
-            for r in rows
-            for position in range(r["avatar_count"])
-        ]
         try:
             self._tables.delete(self._tables.concepts, [r["pk"] for r in rows], job)
-            self._tables.delete(self._tables.avatars, avatars, job)
+            for dim in {self._dim_of(r) for r in rows}:
+                table = self._tables.avatars_of(dim, job)
+                if table is not None:
+                    pks = [pk for r in rows if self._dim_of(r) == dim for pk in avatar_pks(r, owner)]
+                    self._tables.delete(table, pks, job)
             self._tables.delete(self._tables.history, past, job)
             self._sweep(owner, job)
         except Unavailable:
             self._swept.discard(owner.scope)
             _log.warning("replaced rows were left behind")
+
+    def _dim_of(self, row: Row) -> int:
+        """How wide the embeddings of a record row are; one that was not read whole is our own."""
+        return embeddings_of(row).shape[1] if VECTOR_FIELDS[0] in row else self._dim
 
     def _sweep(self, owner: Owner, job: Job) -> None:
         """Removes what dead writers left, once per process and owner, and again after a write that failed."""

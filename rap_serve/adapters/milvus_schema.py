@@ -1,9 +1,9 @@
 """How concepts lie in Milvus: three collections, and values to and from their rows.
 
-``concepts`` has one row per concept and version with all of it, embeddings included, so that one insert
-is the commit and one query the library. ``avatars`` has one row per embedding, for vector search only;
-what its rows mean is decided by the version that the concept's newest row carries. ``history`` has one row per
-version that was replaced, without embeddings.
+``concepts`` has one row per concept, version and embedder with all of it, embeddings included, so that one insert
+is the commit and one query the library. Rows of one version differ in their embeddings only. ``avatars`` has one row
+per embedding, for vector search only; what its rows mean is decided by the version that the concept's newest row
+carries. ``history`` has one row per version that was replaced, without embeddings.
 """
 
 import base64
@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,9 +29,10 @@ MAX_DIM = PART_BYTES * VECTOR_PARTS * 3 // 4 // (16 * 4)  # 16 avatars of float3
 
 BODY_FIELDS = tuple(f"body_{i}" for i in range(BODY_PARTS))
 VECTOR_FIELDS = tuple(f"embeddings_{i}" for i in range(VECTOR_PARTS))
-HEAD_FIELDS = ("pk", "concept_id", "version", "name_key", "avatar_count")
+HEAD_FIELDS = ("pk", "concept_id", "version", "embedder", "name_key", "avatar_count")
 VERSION_FIELDS = ("concept_id", "version", *BODY_FIELDS)
-RECORD_FIELDS = (*VERSION_FIELDS, *VECTOR_FIELDS)
+RECORD_FIELDS = (*VERSION_FIELDS, "embedder", *VECTOR_FIELDS)
+WHOLE_FIELDS = tuple(dict.fromkeys((*HEAD_FIELDS, *RECORD_FIELDS)))
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -96,7 +98,7 @@ def name_key(name: str) -> str:
 
 
 def record_row(concept: Concept, embedder: str) -> Row:
-    """The row that is the concept."""
+    """The row that is the concept, as ``embedder`` has seen it."""
     scope = concept.owner.scope
     body = {
         "name": concept.name,
@@ -109,7 +111,7 @@ def record_row(concept: Concept, embedder: str) -> Row:
         "write_id": concept.write_id,
         "avatars": [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy] for a in concept.avatars],
     }
-    embeddings = np.stack([a.embedding for a in concept.avatars]).astype("<f4")
+    embeddings = np.array(concept.embeddings, "<f4")
     return {
         "pk": key_of(scope, concept.id, concept.version, embedder),
         "scope": scope,
@@ -135,15 +137,21 @@ def avatar_rows(concept: Concept, embedder: str, *, now_ms: int) -> list[Row]:
             "version": concept.version,
             "avatar_id": avatar.id,
             "written_at": now_ms,
-            "vector": avatar.embedding,
+            "vector": embedding,
         }
-        for position, avatar in enumerate(concept.avatars)
+        for position, (avatar, embedding) in enumerate(zip(concept.avatars, concept.embeddings, strict=False))
     ]
 
 
 def avatar_pk(scope: str, concept_id: str, version: int, embedder: str, position: int) -> str:
     """The key of the avatar at ``position`` of a concept's version."""
     return key_of(scope, concept_id, version, embedder, position)
+
+
+def avatar_pks(record: Row, owner: Owner) -> list[str]:
+    """The keys of all avatars of a record row."""
+    concept_id, version, embedder = record["concept_id"], record["version"], record["embedder"]
+    return [avatar_pk(owner.scope, concept_id, version, embedder, i) for i in range(record["avatar_count"])]
 
 
 def history_row(record: Row, owner: Owner) -> Row:
@@ -175,11 +183,20 @@ def version_of(row: Row) -> ConceptVersion:
     )
 
 
-def concept_of(row: Mapping[str, Any], owner: Owner, dim: int) -> Concept:
-    """The concept that a record row holds."""
-    body = _body(row)
+def embeddings_of(row: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The embeddings that a record row holds: (avatars, dim), with a dim of 0 where there are none."""
     raw = base64.b64decode("".join(row[f] for f in VECTOR_FIELDS))
-    embeddings: NDArray[np.float32] = np.frombuffer(raw, dtype="<f4").reshape(len(body["avatars"]), dim)
+    vectors: NDArray[np.float32] = np.frombuffer(raw, dtype="<f4")
+    count = len(_body(row)["avatars"])
+    return vectors.reshape(count, len(vectors) // max(1, count))
+
+
+def concept_of(row: Mapping[str, Any], owner: Owner, embedder: str) -> Concept:
+    """The concept that a record row holds, with embeddings if they are of ``embedder``."""
+    body = _body(row)
+    vectors = embeddings_of(row)
+    usable = row["embedder"] == embedder and vectors.size
+    embeddings = list(vectors) if usable else [None] * len(vectors)
     return Concept(
         id=row["concept_id"],
         owner=owner,
@@ -206,13 +223,20 @@ def concept_of(row: Mapping[str, Any], owner: Owner, dim: int) -> Concept:
     )
 
 
-def newest(rows: Sequence[Row]) -> list[Row]:
-    """Of each concept, the row of the highest version."""
+def seen_by(row: Row, concept: Concept) -> Concept | None:
+    """``concept`` with the embeddings of a row of it; None where the row lacks one of its avatars."""
+    ids = [avatar[0] for avatar in _body(row)["avatars"]]
+    known = dict(zip(ids, embeddings_of(row), strict=True))
+    if not all(a.id in known and known[a.id].size for a in concept.avatars):
+        return None
+    return replace(concept, avatars=tuple(replace(a, embedding=known[a.id]) for a in concept.avatars))
+
+
+def newest(rows: Sequence[Row], *, embedder: str = "") -> list[Row]:
+    """Of each concept, the row of the highest version; of several, that of ``embedder``."""
     heads: dict[str, Row] = {}
-    for row in rows:
-        head = heads.get(row["concept_id"])
-        if head is None or row["version"] > head["version"]:
-            heads[row["concept_id"]] = row
+    for row in sorted(rows, key=lambda r: (r["version"], r.get("embedder") == embedder)):
+        heads[row["concept_id"]] = row
     return list(heads.values())
 
 

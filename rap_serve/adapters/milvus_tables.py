@@ -76,6 +76,7 @@ class Tables:
     def __init__(self, *, uri: str, token: str, dim: int, prefix: str) -> None:
         self.concepts = f"{prefix}_concepts"
         self.avatars = f"{prefix}_avatars_{dim}"
+        self._prefix = prefix
         self.history = f"{prefix}_history"
         self._uri = uri
         self._token = token
@@ -164,6 +165,13 @@ class Tables:
                 timestamp = connection.alloc_timestamp(timeout=job.left())
             job.wrote(timestamp)
         self._dirty_rows += len(pks)
+
+    def avatars_of(self, dim: int, job: Job) -> str | None:
+        """The table of the avatars of embedders of another width; None where there is none."""
+        table = f"{self._prefix}_avatars_{dim}"
+        with _translated():
+            found = table == self.avatars or self._opened(job).has_collection(table, timeout=job.left())
+        return table if found else None
 
     @property
     def flush_due(self) -> bool:

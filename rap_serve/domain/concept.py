@@ -52,8 +52,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Avatar:
-    """One picture of a concept. ``embedding``: float32, (dim,), L2 norm 1, of the box or the whole picture.
+    """One picture of a concept.
 
+    ``embedding``: float32, (dim,), L2 norm 1, of the box or the whole picture; None where another embedder made it, so
+    that it compares with nothing.
     ``box_xyxy`` is in pixels of the picture as it was sent, which was ``picture_size`` (width, height); the
     stored picture may be smaller. ``size_bytes``: of the stored picture.
     """
@@ -63,7 +65,7 @@ class Avatar:
     size_bytes: int
     picture_size: tuple[int, int]
     box_xyxy: BoxXyxy | None
-    embedding: Vector
+    embedding: Vector | None
 
     def box_in(self, pixels: Pixels) -> BoxXyxy | None:
         """The box in a copy of the picture of any size."""
@@ -93,6 +95,12 @@ class Concept:
     @property
     def folded_name(self) -> str:
         return fold_name(self.name)
+
+    @property
+    def embeddings(self) -> tuple[Vector, ...]:
+        """Of all avatars, or of none: a concept is found in pictures as a whole or not at all."""
+        found = tuple(a.embedding for a in self.avatars if a.embedding is not None)
+        return found if len(found) == len(self.avatars) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,9 @@ from rap_serve.domain.match import Matrix
 class Library:
     """A snapshot of an owner's concepts.
 
-    ``matrix``: float32, (avatars, dim), the embeddings of all avatars, concept by concept;
-    ``starts``: int64, (concepts,), the first row of each concept. Every concept has an avatar.
+    ``matrix``: float32, (rows, dim), the embeddings of all avatars, concept by concept; ``starts``: int64,
+    (concepts,), the first row of each concept. A concept that another embedder has seen has no rows: it is listed and
+    can be spoken of, and no picture shows it.
     """
 
     concepts: tuple[Concept, ...]
@@ -27,8 +28,8 @@ class Library:
     def of(cls, concepts: Sequence[Concept], *, dim: int) -> "Library":
         """The library of ``concepts``, ordered by id, so oldest first."""
         ordered = tuple(sorted(concepts, key=lambda c: c.id))
-        vectors = [a.embedding for c in ordered for a in c.avatars]
-        counts = np.array([0, *(len(c.avatars) for c in ordered)], dtype=np.int64)
+        vectors = [v for c in ordered for v in c.embeddings]
+        counts = np.array([0, *(len(c.embeddings) for c in ordered)], dtype=np.int64)
         matrix = np.stack(vectors) if vectors else np.zeros((0, dim), np.float32)
         return cls(ordered, matrix, np.cumsum(counts)[:-1])
 
@@ -40,15 +41,17 @@ class Library:
     def similarities(self, queries: Matrix) -> tuple[Matrix, NDArray[np.int64]]:
         """Cosine of each query's best avatar per concept, and that avatar's place within its concept.
 
-        ``queries``: float32, (n, dim), norm 1. Returns float32 and int64, both (n, concepts).
+        ``queries``: float32, (n, dim), norm 1. Returns float32 and int64, both (n, concepts). A concept without rows
+        resembles nothing: minus infinity.
         """
         if not self.concepts:
             return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
         scores = queries @ self.matrix.T
-        if len(self.concepts) == len(self.matrix):
+        if np.array_equal(self.starts, np.arange(len(self.matrix))):
             return scores, np.zeros(scores.shape, np.int64)
         ends = [*self.starts[1:], len(self.matrix)]
-        groups = [scores[:, s:e] for s, e in zip(self.starts, ends, strict=True)]
+        nothing = np.full((len(queries), 1), -np.inf, np.float32)
+        groups = [scores[:, s:e] if e > s else nothing for s, e in zip(self.starts, ends, strict=True)]
         best = np.stack([g.max(axis=1) for g in groups], axis=1)
         return best, np.stack([g.argmax(axis=1) for g in groups], axis=1)
 

@@ -156,7 +156,8 @@ def authorise(
 ) -> list[Acceptance]:
     """The pairs of region and concept that may enter a prompt, most alike first.
 
-    ``similarities`` and the ``confidences`` that follow from them: float32, (regions, concepts). Each region speaks
+    ``similarities`` and the ``confidences`` that follow from them: float32, (regions, concepts); minus infinity is of a
+    concept that cannot be compared. Each region speaks
     for its most similar concept alone. The pair is accepted when strangers rarely look so much alike, the concept has
     no better region, and no box of the same thing has gone to a better pair. As many are accepted as are there, up to
     the policy's number.
@@ -166,7 +167,8 @@ def authorise(
     """
     if similarities.size == 0:
         return []
-    first, further = _thresholds(calibration, policy, concepts=similarities.shape[1])
+    comparable = int(np.isfinite(similarities).all(axis=0).sum())
+    first, further = _thresholds(calibration, policy, concepts=comparable)
     accepted: list[Acceptance] = []
     for pair in _claims(regions, similarities, confidences):
         if policy.required and pair.similarity < (further if accepted else first):
@@ -221,7 +223,8 @@ def _thresholds(calibration: Calibration, policy: AuthorisationPolicy, *, concep
 def _claims(regions: Sequence[Region], similarities: Matrix, confidences: Matrix) -> list[Acceptance]:
     """Each region with its most similar concept, most alike first."""
     best = similarities.argmax(axis=1)
-    pairs = [_pair(similarities, confidences, r, int(best[r])) for r in _eligible(regions)]
+    speaking = [r for r in _eligible(regions) if np.isfinite(similarities[r, best[r]])]
+    pairs = [_pair(similarities, confidences, r, int(best[r])) for r in speaking]
     return sorted(pairs, key=lambda pair: -pair.similarity)
 
 

@@ -67,8 +67,10 @@ class Edit:
             raise VersionMismatch(f"The concept is at version {current.version}, not {expected_version}.")
         renewed = replace(_renewed(current, patch), write_id=attempt.write_id if attempt else "")
         kept = _kept(current, patch)
-        made = await self._enrol(owner, _drafts(kept, patch), renewed.category)
-        edited = replace(renewed, avatars=(*kept, *made))
+        drafts = _drafts(kept, patch)
+        beside = await self._enrol.again(owner, kept) if drafts else kept  # one embedder for all of a concept
+        made = await self._enrol(owner, drafts, renewed.category)
+        edited = replace(renewed, avatars=(*beside, *made))
         try:
             async with self._commit(owner, holdings([edited]) + -holdings([current]), epoch=epoch) as write:
                 write.moment = await self._memory.put(edited, expected_version=current.version, after=write.after)

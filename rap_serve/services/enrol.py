@@ -3,11 +3,11 @@
 import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rap_serve.domain.concept import Avatar, Owner, Vector, new_ulid
 from rap_serve.domain.errors import Unavailable
-from rap_serve.domain.ports import BlobStore, Detector, Embedder, Picture
+from rap_serve.domain.ports import BlobStore, Detector, Embedder, Picture, Pictures
 from rap_serve.domain.region import BoxXyxy, scaled, whole_picture
 
 LEAST_SHARE = 0.02
@@ -38,8 +38,17 @@ class AvatarDraft:
 class Enrol:
     """Makes avatars. Where no box is given, the detector says where the thing is."""
 
-    def __init__(self, *, detector: Detector, embedder: Embedder, blobs: BlobStore, fallback: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        *,
+        detector: Detector,
+        embedder: Embedder,
+        blobs: BlobStore,
+        pictures: Pictures,
+        fallback: tuple[str, ...],
+    ) -> None:
         self._detector = detector
+        self._pictures = pictures
         self._embedder = embedder
         self._blobs = blobs
         self._fallback = fallback
@@ -48,6 +57,10 @@ class Enrol:
         """The avatars, their pictures durable; pictures are stored only once all are embedded."""
         embedded = await asyncio.gather(*(self._embedded(d, category) for d in drafts))
         return tuple(await asyncio.gather(*(self._stored(owner, d, *e) for d, e in zip(drafts, embedded, strict=True))))
+
+    async def again(self, owner: Owner, avatars: Sequence[Avatar]) -> tuple[Avatar, ...]:
+        """The same avatars, all with embeddings: those of another embedder are made anew from the stored picture."""
+        return tuple(await asyncio.gather(*(self._current(owner, a) for a in avatars)))
 
     async def discard(self, owner: Owner, avatars: Iterable[Avatar]) -> None:
         """Deletes the pictures of avatars that no concept holds any more."""
@@ -58,6 +71,14 @@ class Enrol:
         box = draft.box_on_pixels or await self._located(draft.picture, category)
         rows = await self._embedder.embed(pixels, [box or whole_picture(pixels).box_xyxy])
         return box and scaled(box, 1 / draft.picture.scale), rows[0]
+
+    async def _current(self, owner: Owner, avatar: Avatar) -> Avatar:
+        if avatar.embedding is not None:
+            return avatar
+        data, _ = await self._blobs.get(owner, avatar.image_key)
+        pixels = (await self._pictures.load(data)).pixels
+        rows = await self._embedder.embed(pixels, [avatar.box_in(pixels) or whole_picture(pixels).box_xyxy])
+        return replace(avatar, embedding=rows[0])
 
     async def _stored(self, owner: Owner, draft: AvatarDraft, box: BoxXyxy | None, embedding: Vector) -> Avatar:
         avatar_id = new_ulid()

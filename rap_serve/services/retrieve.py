@@ -77,7 +77,8 @@ class _Compared:
 
     def candidates(self, region: int, count: int) -> RegionCandidates:
         """A region and those of the concepts considered that it resembles most."""
-        columns = np.asarray(self.considered, np.int64)
+        comparable = [c for c in self.considered if np.isfinite(self.similarities[region, c])]
+        columns = np.asarray(comparable, np.int64)
         best = columns[(-self.similarities[region, columns]).argsort(kind="stable")[:count]]
         return RegionCandidates(self.regions[region], tuple(self._candidate(region, int(i)) for i in best))
 

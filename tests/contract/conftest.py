@@ -14,10 +14,13 @@ import pytest
 
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.owners import SqlOwners
+from rap_serve.adapters.catalogue.quotas import SqlQuotas
+from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
 from rap_serve.domain.concept import Avatar, Concept, Owner, Vector, new_ulid
+from rap_serve.domain.tenancy import Limits, Tenant
 from tests.contract import postgres
 from tests.contract.in_process import InProcess
 from tests.contract.milvus_server import MilvusServer, missing
@@ -119,11 +122,24 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture
-async def owners(tmp_path: Path) -> AsyncIterator[SqlOwners]:
-    """The owners of an empty catalogue."""
-    database = Database(f"sqlite:///{tmp_path / 'owners.sqlite3'}")
-    yield SqlOwners(database, master_key=b"m" * 32)
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """An empty catalogue."""
+    database = Database(f"sqlite:///{tmp_path / 'catalogue.sqlite3'}")
+    yield database
     await database.close()
+
+
+@pytest.fixture
+def owners(database: Database) -> SqlOwners:
+    """The owners of the catalogue."""
+    return SqlOwners(database, master_key=b"m" * 32)
+
+
+@pytest.fixture
+async def quotas(database: Database) -> SqlQuotas:
+    """Of a tenant that may hold two concepts."""
+    await SqlTenants(database).add(Tenant(id="contract", limits=Limits(concepts=2)), None)
+    return SqlQuotas(database)
 
 
 @dataclass

@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -437,6 +438,18 @@ def test_a_library_round_trips_bit_by_bit(owner: Owner) -> None:
         for a, b in zip(mine.avatars, theirs.avatars, strict=True):
             assert (a.id, a.image_key, a.box_xyxy) == (b.id, b.image_key, b.box_xyxy)
             np.testing.assert_array_equal(a.embedding, b.embedding)
+
+
+def test_a_concept_of_another_embedder_round_trips(owner: Owner) -> None:
+    """Its avatars come back without embeddings, and those of its neighbours are not moved."""
+    first, old, last = library_of(owner, "a", "b", "c").concepts
+    old = replace(old, avatars=tuple(replace(a, embedding=None) for a in old.avatars))
+    stored = Library.of([first, old, last], dim=DIM)
+    found = decode_library(owner, encode_library(owner, stored))
+    assert found is not None
+    np.testing.assert_array_equal(found.starts, stored.starts)
+    assert [len(c.embeddings) for c in found.concepts] == [2, 0, 2]
+    np.testing.assert_array_equal(found.concepts[2].avatars[0].embedding, last.avatars[0].embedding)
 
 
 def test_an_empty_library_round_trips(owner: Owner) -> None:

@@ -285,16 +285,61 @@ async def test_readers_never_see_half_an_edit(memory: MilvusMemory, owner: Owner
         assert found.version == 1 or found.info == f"{len(found.avatars)} avatars"
 
 
-async def test_embeddings_of_another_version_of_the_embedder_are_not_mixed_in(
-    memory: MilvusMemory, milvus_uri: str, owner: Owner
+@pytest.fixture(params=[DIM, DIM // 2], ids=["as wide", "narrower"])
+async def newer(request: pytest.FixtureRequest, milvus_uri: str) -> AsyncIterator[MilvusMemory]:
+    """A gateway with another embedder."""
+    memory = MilvusMemory(uri=milvus_uri, dim=request.param, embedder_version="tiny-2", timeout_seconds=60.0)
+    yield memory
+    await memory.close()
+
+
+def seen_by(memory: MilvusMemory, stored: Concept) -> Concept:
+    """``stored`` with other embeddings, as wide as the memory's."""
+    dim = memory._dim
+    return replace(stored, avatars=tuple(replace(a, embedding=unit_vector(dim=dim)) for a in stored.avatars))
+
+
+async def test_concepts_of_another_embedder_are_there_but_cannot_be_compared(
+    memory: MilvusMemory, newer: MilvusMemory, owner: Owner
 ) -> None:
-    """They could not be compared."""
-    await memory.put(concept(owner, "Bo"), expected_version=None)
-    other = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-2")
-    assert (await other.library(owner)).concepts == ()
-    assert await other.nearest(owner, unit_vector()[None], k=1) == [[]]
-    await other.close()
-    assert len((await memory.library(owner)).concepts) == 1
+    """Listed, their name taken, their texts edited without loss, and deleted with all that either embedder made."""
+    stored = concept(owner, "Bo", avatars=2)
+    await memory.put(stored, expected_version=None)
+    library = await newer.library(owner)
+    assert [c.embeddings for c in library.concepts] == [()]
+    assert library.matrix.shape == (0, newer._dim)
+    assert await newer.nearest(owner, unit_vector(dim=newer._dim)[None], k=1) == [[]]
+    with pytest.raises(NameTaken):
+        await newer.put(seen_by(newer, concept(owner, "bo")), expected_version=None)
+    await newer.put(next_version(library.concepts[0], info="edited"), expected_version=1)
+    assert_same((await memory.library(owner)).get(stored.id), next_version(stored, info="edited"))
+    (hits,) = await memory.nearest(owner, stored.avatars[1].embedding[None], k=1)
+    assert hits[0].avatar_id == stored.avatars[1].id
+    gone, moment = await newer.delete(owner, stored.id, expected_version=2)
+    assert (gone.info, [a.id for a in gone.avatars]) == ("edited", [a.id for a in stored.avatars])
+    assert (await memory.library(owner, after=moment)).concepts == ()
+    for table in (memory._tables.concepts, memory._tables.avatars, memory._tables.history):
+        assert memory._tables.query(table, f'scope == "{owner.scope}"', ["pk"], Job(10, moment)) == []
+
+
+async def test_two_embedders_can_serve_one_concept(memory: MilvusMemory, newer: MilvusMemory, owner: Owner) -> None:
+    """Each finds it by its own embeddings, after edits by either, until one brings pictures that the other lacks."""
+    first = concept(owner, "Bo", avatars=2)
+    await memory.put(first, expected_version=None)
+    second = seen_by(newer, next_version(first))
+    await newer.put(second, expected_version=1)
+    edited = next_version(second, info="edited", avatars=first.avatars[:1])
+    await memory.put(edited, expected_version=2)
+    assert_same((await memory.library(owner)).get(first.id), edited)
+    assert_same((await newer.library(owner)).get(first.id), replace(edited, avatars=second.avatars[:1]))
+    for gateway, seen in ((memory, first), (newer, second)):
+        (hits,) = await gateway.nearest(owner, seen.avatars[0].embedding[None], k=3)
+        assert [(h.avatar_id, round(h.similarity, 3)) for h in hits] == [(first.avatars[0].id, 1.0)]
+    more = next_version(edited, avatars=(*edited.avatars, *concept(owner, "x").avatars))
+    await memory.put(more, expected_version=3)
+    assert_same((await memory.library(owner)).get(first.id), more)
+    assert [c.embeddings for c in (await newer.library(owner)).concepts] == [()]
+    assert await newer.nearest(owner, second.avatars[0].embedding[None], k=3) == [[]]
 
 
 async def test_what_a_dead_writer_left_is_ignored_and_then_removed(

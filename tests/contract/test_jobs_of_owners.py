@@ -116,7 +116,7 @@ def place_of(
     memory, cache = SealedMemory(plain, owners, dim=models.embedder.dim), LocalCache(max_bytes=10_000_000)
     blobs, pictures = SealedBlobStore(FsspecBlobStore(str(folder / "blobs")), owners), PictureLoader(LimitSettings())
     recall, commit = Recall(memory, cache), Commit(cache=cache, quotas=quotas, owners=owners)
-    enrol = Enrol(detector=models, embedder=models, blobs=blobs, fallback=("object",))
+    enrol = Enrol(detector=models, embedder=models, blobs=blobs, pictures=pictures, fallback=("object",))
     remember = Remember(
         memory=memory,
         commit=commit,

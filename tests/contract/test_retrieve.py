@@ -2,12 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import pytest
 
 from loadtest import drawn
+from rap_serve.adapters.blob_store import FsspecBlobStore
 from rap_serve.adapters.calibration import load_calibration
+from rap_serve.adapters.catalogue.owners import SqlOwners
+from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.local_cache import LocalCache
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.pictures import PictureLoader
@@ -15,6 +20,9 @@ from rap_serve.domain.concept import Avatar, Concept, Owner, new_ulid
 from rap_serve.domain.errors import ConceptNotFound
 from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.ports import Picture
+from rap_serve.services.commit import Commit
+from rap_serve.services.edit import ConceptPatch, Edit
+from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.look import Look
 from rap_serve.services.recall import Recall
 from rap_serve.services.retrieve import Query, Retrieve
@@ -146,3 +154,37 @@ async def test_a_name_asked_for_needs_a_region_that_shows_it(
     for text, names in (("Is <the-mug> here?", ["the-mug"]), ("Is <the-house> here?", ["the-mug"])):
         found = await retrieve(owner, Query(picture=shown, text=text))
         assert [e.name for e in found.evidence] == names
+
+
+async def test_a_concept_of_an_older_embedder_is_in_no_picture_until_an_edit_brings_one(
+    made: MakeRetrieve,
+    owner: Owner,
+    owners: SqlOwners,
+    quotas: SqlQuotas,
+    real_memory: MilvusMemory,
+    milvus_uri: str,
+    models: InProcess,
+    tmp_path: Path,
+) -> None:
+    """Neither a candidate nor evidence, though it is still spoken of; the edit embeds all of its pictures."""
+    blobs, loader = FsspecBlobStore(f"file://{tmp_path}"), PictureLoader(LimitSettings())
+    enrol = Enrol(detector=models, embedder=models, blobs=blobs, pictures=loader, fallback=("object",))
+    avatars = await enrol(owner, [AvatarDraft(await picture(1, "mug"))], "mug")
+    older = MilvusMemory(uri=milvus_uri, dim=models.embedder.dim, embedder_version="retrieve-0")
+    mug = replace(concept(owner, "the-mug", category="mug"), avatars=avatars)
+    await older.put(mug, expected_version=None)
+    await older.close()
+    for policy in (AuthorisationPolicy(), BARE):
+        found = await made(policy)(owner, Query(picture=await picture(1, "mug")))
+        assert found.evidence == () and not any(r.candidates for r in found.regions)
+    assert [e.concept_id for e in (await made(BARE)(owner, Query(text="<the-mug>"))).evidence] == [mug.id]
+    cache = LocalCache(max_bytes=1_000_000)
+    commit = Commit(cache=cache, quotas=quotas, owners=owners)
+    edit = Edit(memory=real_memory, commit=commit, recall=Recall(real_memory, cache), enrol=enrol)
+    patch = ConceptPatch(added_avatars=(AvatarDraft(await picture(2, "mug")),))
+    edited = await edit(owner, mug.id, patch)
+    assert len(edited.embeddings) == 2
+    np.testing.assert_allclose(edited.embeddings[0], avatars[0].embedding, atol=0.05)
+    assert all([await blobs.get(owner, a.image_key) for a in edited.avatars])
+    found = await made(AuthorisationPolicy())(owner, Query(picture=await picture(1, "mug")))
+    assert [e.concept_id for e in found.evidence] == [mug.id]

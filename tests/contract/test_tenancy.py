@@ -25,7 +25,7 @@ from rap_serve.domain.errors import (
     Unauthorised,
     Unavailable,
 )
-from rap_serve.domain.tenancy import Amounts, Caller, Limits, Tenant, holdings
+from rap_serve.domain.tenancy import Amounts, Caller, Limits, holdings
 from rap_serve.services.administer import Administer, Issued
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.commit import Commit, Recount
@@ -34,14 +34,6 @@ from tests.contract.conftest import concept
 
 PEPPER = b"pepper"
 OPERATOR = Caller("", "operator", frozenset({"admin", "operator"}))
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    """An empty catalogue."""
-    database = Database(f"sqlite:///{tmp_path / 'catalogue.sqlite3'}")
-    yield database
-    await database.close()
 
 
 @pytest.fixture
@@ -196,13 +188,6 @@ async def test_what_cannot_be_written_down_is_kept(tmp_path: Path) -> None:
     await meter.flush()
     assert len(await SqlUsage(away).between("acme", "2000-01-01", "2999-01-01", user=None)) == 1
     await away.close()
-
-
-@pytest.fixture
-async def quotas(database: Database) -> SqlQuotas:
-    """Of a tenant that may hold two concepts."""
-    await SqlTenants(database).add(Tenant(id="contract", limits=Limits(concepts=2)), None)
-    return SqlQuotas(database)
 
 
 async def test_a_write_counts_once_it_happened(

@@ -1,5 +1,7 @@
 """Searching one owner's concepts, and finding them by name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,22 @@ def test_each_concept_counts_with_its_best_avatar() -> None:
     np.testing.assert_allclose(best[:, a], [1, 1])
     np.testing.assert_allclose(best[:, b], [0.8, 0.6], rtol=1e-6)
     assert place[:, a].tolist() == [1, 0]
+
+
+def test_a_concept_of_another_embedder_is_listed_and_resembles_nothing() -> None:
+    """The others keep their columns; it can be found by id and by name."""
+    old = concept("b", [1, 0])
+    old = replace(old, avatars=(replace(old.avatars[0], embedding=None),))
+    library = Library.of([concept("a", [1, 0], [0, 1]), old, concept("c", [0, 1])], dim=2)
+    best, place = library.similarities(np.array([[0, 1], [1, 0]], np.float32))
+    by_name = {c.name: i for i, c in enumerate(library.concepts)}
+    assert library.matrix.shape == (3, 2)
+    assert np.isneginf(best[:, by_name["b"]]).all()
+    np.testing.assert_allclose(best[:, by_name["a"]], [1, 1])
+    np.testing.assert_allclose(best[:, by_name["c"]], [1, 0])
+    assert place[:, by_name["a"]].tolist() == [1, 0]
+    assert library.get(old.id) is old
+    assert [library.concepts[i].name for i in mentioned("<b>", library.concepts)] == ["b"]
 
 
 def test_an_empty_library_has_no_columns() -> None:

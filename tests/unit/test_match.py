@@ -174,6 +174,19 @@ def test_an_empty_library_accepts_nothing() -> None:
     assert CALIBRATION.confidences(nothing).shape == (1, 0)
 
 
+def test_a_concept_that_cannot_be_compared_changes_nothing() -> None:
+    """It is never accepted, not even where nothing needs support, and nobody's threshold or rival."""
+    with_it = np.array([[0.8, -np.inf, 0.3], [0.2, -np.inf, 0.7]], np.float32)
+    without = with_it[:, [0, 2]]
+    np.testing.assert_array_equal(sure(with_it)[:, [0, 2]], sure(without))
+    assert not sure(with_it)[:, 1].any()
+    kept = [(r, {0: 0, 1: 2}[c]) for r, c in pairs([box(0), box(50)], without.tolist(), BARE)]
+    assert pairs([box(0), box(50)], with_it.tolist(), BARE) == kept
+    alone = [[-np.inf], [-np.inf]]
+    assert pairs([box(0), box(50)], alone, BARE) == pairs([box(0), box(50)], alone) == []
+    assert named([box(0), box(50)], alone, [0]) == []
+
+
 def test_a_rival_is_the_best_other_concept_of_the_region() -> None:
     """The leader's is the second; with one concept there is none."""
     matrix = np.array([[0.9, 0.3, 0.5], [0.2, 0.2, 0.1]], np.float32)
