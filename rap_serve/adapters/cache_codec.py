@@ -29,7 +29,7 @@ def encode_library(owner: Owner, library: Library) -> bytes:
             c.created_at,
             c.updated_at,
             c.write_id,
-            [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy] for a in c.avatars],
+            [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy, a.shows] for a in c.avatars],
             bool(c.embeddings),
         ]
         for c in library.concepts
@@ -44,7 +44,7 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
         if scope != owner.scope:
             return None
         matrix = _matrix(shape, raw)
-        concepts, starts, row = [], [], 0
+        concepts, row = [], 0
         for (
             id_,
             name,
@@ -60,7 +60,6 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
             seen,
         ) in packed_concepts:
             rows = matrix[row : row + len(avatars)] if seen else [None] * len(avatars)
-            starts.append(row)
             row += len(avatars) if seen else 0
             concepts.append(
                 Concept(
@@ -83,12 +82,13 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
                             picture_size=(size[0], size[1]),
                             box_xyxy=box and _box(box),
                             embedding=embedding,
+                            shows=shows,
                         )
-                        for (a_id, key, size_bytes, size, box), embedding in zip(avatars, rows, strict=True)
+                        for (a_id, key, size_bytes, size, box, shows), embedding in zip(avatars, rows, strict=True)
                     ),
                 )
             )
-        return Library(tuple(concepts), matrix, np.array(starts, dtype=np.int64)) if row == len(matrix) else None
+        return Library.over(tuple(concepts), matrix) if row == len(matrix) else None
     except _MALFORMED:
         return None
 

@@ -109,7 +109,7 @@ def record_row(concept: Concept, embedder: str) -> Row:
         "created_at": concept.created_at,
         "updated_at": concept.updated_at,
         "write_id": concept.write_id,
-        "avatars": [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy] for a in concept.avatars],
+        "avatars": [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy, a.shows] for a in concept.avatars],
     }
     embeddings = np.array(concept.embeddings, "<f4")
     return {
@@ -178,7 +178,7 @@ def version_of(row: Row) -> ConceptVersion:
         category=body["category"],
         info=body["info"],
         metadata=body["metadata"],
-        avatar_ids=tuple(avatar[0] for avatar in body["avatars"]),
+        avatar_ids=tuple(avatar_id for avatar_id, *_, shows in body["avatars"] if shows),
         updated_at=body["updated_at"],
     )
 
@@ -217,8 +217,11 @@ def concept_of(row: Mapping[str, Any], owner: Owner, embedder: str) -> Concept:
                 picture_size=(size[0], size[1]),
                 box_xyxy=_box(box),
                 embedding=embedding,
+                shows=shows,
             )
-            for (avatar_id, key, size_bytes, size, box), embedding in zip(body["avatars"], embeddings, strict=True)
+            for (avatar_id, key, size_bytes, size, box, shows), embedding in zip(
+                body["avatars"], embeddings, strict=True
+            )
         ),
     )
 

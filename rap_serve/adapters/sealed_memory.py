@@ -151,7 +151,7 @@ def _opened_library(seal: Seal, sealed: Library, dim: int) -> Library:
     opened = [concept for skeleton in sealed.concepts if (concept := _opened(seal, skeleton)) is not None]
     if len(opened) < len(sealed.concepts):
         return Library.of(opened, dim=dim)
-    return Library(tuple(opened), sealed.matrix, sealed.starts)
+    return Library(tuple(opened), sealed.matrix, sealed.starts, sealed.shows)
 
 
 def _purpose(concept_id: str, version: int) -> str:

@@ -139,6 +139,14 @@ class ChatBody(Body):
     rap: RapOptions = Field(default_factory=RapOptions)
 
 
+class CorrectionBody(Body):
+    """A picture of something that is not the concept."""
+
+    concept_id: str = Field(max_length=64)
+    image: str = Field(description="data URL or https URL")
+    box_xyxy: Box | None = None
+
+
 class LimitsBody(Body):
     """What a tenant may hold and ask for; null is no limit."""
 
@@ -182,7 +190,7 @@ def concept_json(concept: Concept, lookalikes: Sequence[Lookalike] = ()) -> dict
         "version": concept.version,
         "created_at": concept.created_at // 1_000,
         "updated_at": concept.updated_at // 1_000,
-        "avatars": [{"id": a.id, "box_xyxy": a.box_xyxy and list(a.box_xyxy)} for a in concept.avatars],
+        "avatars": [{"id": a.id, "box_xyxy": a.box_xyxy and list(a.box_xyxy)} for a in concept.shown],
         "warnings": [
             {
                 "code": "lookalike",

@@ -57,7 +57,8 @@ class Avatar:
     ``embedding``: float32, (dim,), L2 norm 1, of the box or the whole picture; None where another embedder made it, so
     that it compares with nothing.
     ``box_xyxy`` is in pixels of the picture as it was sent, which was ``picture_size`` (width, height); the
-    stored picture may be smaller. ``size_bytes``: of the stored picture.
+    stored picture may be smaller. ``size_bytes``: of the stored picture. ``shows``: false where it is a correction, a
+    picture of something else that was taken for the concept.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Avatar:
     picture_size: tuple[int, int]
     box_xyxy: BoxXyxy | None
     embedding: Vector | None
+    shows: bool = True
 
     def box_in(self, pixels: Pixels) -> BoxXyxy | None:
         """The box in a copy of the picture of any size."""
@@ -91,6 +93,16 @@ class Concept:
     metadata: Mapping[str, str] = field(default_factory=dict)
     info_generated: bool = False
     write_id: str = ""
+
+    @property
+    def shown(self) -> tuple[Avatar, ...]:
+        """The avatars that show it; at least one."""
+        return tuple(a for a in self.avatars if a.shows)
+
+    @property
+    def corrections(self) -> tuple[Avatar, ...]:
+        """The avatars that show something else."""
+        return tuple(a for a in self.avatars if not a.shows)
 
     @property
     def folded_name(self) -> str:

@@ -17,21 +17,27 @@ class Library:
 
     ``matrix``: float32, (rows, dim), the embeddings of all avatars, concept by concept; ``starts``: int64,
     (concepts,), the first row of each concept. A concept that another embedder has seen has no rows: it is listed and
-    can be spoken of, and no picture shows it.
+    can be spoken of, and no picture shows it. ``shows``: bool, (rows,), false for corrections.
     """
 
     concepts: tuple[Concept, ...]
     matrix: Matrix
     starts: NDArray[np.int64]
+    shows: NDArray[np.bool_]
 
     @classmethod
     def of(cls, concepts: Sequence[Concept], *, dim: int) -> "Library":
         """The library of ``concepts``, ordered by id, so oldest first."""
         ordered = tuple(sorted(concepts, key=lambda c: c.id))
         vectors = [v for c in ordered for v in c.embeddings]
-        counts = np.array([0, *(len(c.embeddings) for c in ordered)], dtype=np.int64)
-        matrix = np.stack(vectors) if vectors else np.zeros((0, dim), np.float32)
-        return cls(ordered, matrix, np.cumsum(counts)[:-1])
+        return cls.over(ordered, np.stack(vectors) if vectors else np.zeros((0, dim), np.float32))
+
+    @classmethod
+    def over(cls, concepts: tuple[Concept, ...], matrix: Matrix) -> "Library":
+        """The library of ``concepts`` in their order, whose embeddings are the rows of ``matrix``."""
+        counts = np.array([0, *(len(c.embeddings) for c in concepts)], dtype=np.int64)
+        shows = np.array([a.shows for c in concepts if c.embeddings for a in c.avatars], dtype=np.bool_)
+        return cls(concepts, matrix, np.cumsum(counts)[:-1], shows)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -41,8 +47,8 @@ class Library:
     def similarities(self, queries: Matrix) -> tuple[Matrix, NDArray[np.int64]]:
         """Cosine of each query's best avatar per concept, and that avatar's place within its concept.
 
-        ``queries``: float32, (n, dim), norm 1. Returns float32 and int64, both (n, concepts). A concept without rows
-        resembles nothing: minus infinity.
+        ``queries``: float32, (n, dim), norm 1. Returns float32 and int64, both (n, concepts). Minus infinity where a
+        query resembles the concept not at all: one without rows, or one that a correction of it resembles more.
         """
         if not self.concepts:
             return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
@@ -51,9 +57,17 @@ class Library:
             return scores, np.zeros(scores.shape, np.int64)
         ends = [*self.starts[1:], len(self.matrix)]
         nothing = np.full((len(queries), 1), -np.inf, np.float32)
-        groups = [scores[:, s:e] if e > s else nothing for s, e in zip(self.starts, ends, strict=True)]
+        showing = np.where(self.shows, scores, -np.inf)
+        groups = [showing[:, s:e] if e > s else nothing for s, e in zip(self.starts, ends, strict=True)]
         best = np.stack([g.max(axis=1) for g in groups], axis=1)
+        self._correct(scores, best)
         return best, np.stack([g.argmax(axis=1) for g in groups], axis=1)
+
+    def _correct(self, scores: Matrix, best: Matrix) -> None:
+        """Takes from ``best`` what is more like something that was mistaken for the concept than like the concept."""
+        for row in np.flatnonzero(~self.shows):
+            concept = int(np.searchsorted(self.starts, row, side="right")) - 1
+            best[scores[:, row] > best[:, concept], concept] = -np.inf
 
     def places(self, concept_ids: Sequence[str]) -> tuple[int, ...]:
         """Where these concepts stand in ``concepts``, each once; raises ConceptNotFound."""

@@ -156,18 +156,17 @@ def authorise(
 ) -> list[Acceptance]:
     """The pairs of region and concept that may enter a prompt, most alike first.
 
-    ``similarities`` and the ``confidences`` that follow from them: float32, (regions, concepts); minus infinity is of a
-    concept that cannot be compared. Each region speaks
-    for its most similar concept alone. The pair is accepted when strangers rarely look so much alike, the concept has
-    no better region, and no box of the same thing has gone to a better pair. As many are accepted as are there, up to
-    the policy's number.
+    ``similarities`` and the ``confidences`` that follow from them: float32, (regions, concepts); minus infinity where
+    a region shows a concept for certain not. Each region speaks for its most similar concept alone. The pair is
+    accepted when strangers rarely look so much alike, the concept has no better region, and no box of the same thing
+    has gone to a better pair. As many are accepted as are there, up to the policy's number.
 
     ``considered``: the only concepts to return. All take part, for what shows another concept of the owner's does
     not show one of these.
     """
     if similarities.size == 0:
         return []
-    comparable = int(np.isfinite(similarities).all(axis=0).sum())
+    comparable = int(np.isfinite(similarities).any(axis=0).sum())
     first, further = _thresholds(calibration, policy, concepts=comparable)
     accepted: list[Acceptance] = []
     for pair in _claims(regions, similarities, confidences):

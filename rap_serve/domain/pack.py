@@ -24,10 +24,11 @@ PICTURES = "pictures"
 
 @dataclass(frozen=True, slots=True)
 class PackedAvatar:
-    """A picture's name in the archive, and the box in its pixels."""
+    """A picture's name in the archive, and the box in its pixels. ``shows``: false for a correction."""
 
     picture: str
     box_xyxy: BoxXyxy | None = None
+    shows: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +96,15 @@ def line_of(concept: Concept, avatars: Sequence[PackedAvatar]) -> str:
             "category": concept.category,
             "info": "" if concept.info_generated else concept.info,
             "metadata": dict(concept.metadata),
-            "avatars": [{"picture": a.picture, "box_xyxy": a.box_xyxy} for a in avatars],
+            "avatars": [_avatar_json(a) for a in avatars],
         },
         ensure_ascii=True,
     )
+
+
+def _avatar_json(avatar: PackedAvatar) -> dict[str, Any]:
+    packed: dict[str, Any] = {"picture": avatar.picture, "box_xyxy": avatar.box_xyxy}
+    return packed if avatar.shows else {**packed, "shows": False}
 
 
 def _read(number: int, value: Any) -> PackLine:
@@ -126,7 +132,10 @@ def _text(value: Mapping[str, Any], key: str) -> str:
 def _avatars(value: Any) -> tuple[PackedAvatar, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(a, dict) for a in value):
         raise InvalidInput("A concept has at least one avatar: avatars is a list of objects.")
-    return tuple(PackedAvatar(_plain(str(a.get("picture") or "")), _box(a.get("box_xyxy"))) for a in value)
+    return tuple(
+        PackedAvatar(_plain(str(a.get("picture") or "")), _box(a.get("box_xyxy")), a.get("shows") is not False)
+        for a in value
+    )
 
 
 def _box(value: Any) -> BoxXyxy | None:

@@ -129,7 +129,7 @@ def _renewed(current: Concept, patch: ConceptPatch) -> Concept:
 
 def _kept(current: Concept, patch: ConceptPatch) -> tuple[Avatar, ...]:
     if patch.avatars is not None:
-        return ()
+        return current.corrections
     kept = tuple(a for a in current.avatars if a.id != patch.removed_avatar)
     if patch.removed_avatar is not None and len(kept) == len(current.avatars):
         raise NotFound(f"The concept has no avatar {patch.removed_avatar!r}.")
@@ -138,6 +138,8 @@ def _kept(current: Concept, patch: ConceptPatch) -> tuple[Avatar, ...]:
 
 def _drafts(kept: tuple[Avatar, ...], patch: ConceptPatch) -> tuple[AvatarDraft, ...]:
     drafts = (*(patch.avatars or ()), *patch.added_avatars)
-    if not 1 <= len(kept) + len(drafts) <= MAX_AVATARS:
-        raise InvalidInput(f"A concept has 1 to {MAX_AVATARS} avatars.")
+    if not any([*(a.shows for a in kept), *(d.shows for d in drafts)]):
+        raise InvalidInput("A concept has at least one avatar.")
+    if len(kept) + len(drafts) > MAX_AVATARS:
+        raise InvalidInput(f"A concept has at most {MAX_AVATARS} avatars and corrections together.")
     return drafts

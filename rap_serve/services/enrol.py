@@ -17,11 +17,14 @@ LEAST_SHARE = 0.02
 class AvatarDraft:
     """A picture that shows a concept. ``box_xyxy``: where, in pixels as sent; None where nobody said.
 
+    ``shows``: false where it shows something else, that was taken for the concept.
+
     Raises InvalidInput for a box outside of the picture.
     """
 
     picture: Picture
     box_xyxy: BoxXyxy | None = None
+    shows: bool = True
 
     def __post_init__(self) -> None:
         if self.box_xyxy is not None:
@@ -91,6 +94,7 @@ class Enrol:
             picture_size=draft.picture.original_size,
             box_xyxy=box,
             embedding=embedding,
+            shows=draft.shows,
         )
 
     async def _located(self, picture: Picture, category: str) -> BoxXyxy | None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from rap_serve.domain.concept import (
     MAX_AVATARS,
+    Avatar,
     Concept,
     Owner,
     checked_category,
@@ -158,13 +159,18 @@ class Remember:
         await self._enrol.discard(owner, (a for c in concepts if c.id in refused for a in c.avatars))
         return refused
 
+    async def _described(self, owner: Owner, draft: ConceptDraft, avatars: Sequence[Avatar]) -> str:
+        """What the MLLM says of the first picture that shows it."""
+        shown = next(i for i, avatar in enumerate(avatars) if avatar.shows)
+        return await self._describe(owner, draft.avatars[shown].picture, avatars[shown])
+
     async def _made(self, owner: Owner, draft: ConceptDraft, attempt: Attempt | None) -> Concept:
         """The concept of a draft, its pictures stored; it is not."""
         name, category = checked_name(draft.name), checked_category(draft.category)
         info, metadata = checked_info(draft.info), checked_metadata(draft.metadata)
         _check_avatars(draft)
         avatars = await self._enrol(owner, draft.avatars, category)
-        told = info or await self._describe(owner, draft.avatars[0].picture, avatars[0])
+        told = info or await self._described(owner, draft, avatars)
         now = time.time_ns() // 1_000_000
         return Concept(
             id=new_ulid(now_ms=now),
@@ -211,5 +217,5 @@ def _same(concept: Concept, draft: ConceptDraft) -> bool:
 
 
 def _check_avatars(draft: ConceptDraft) -> None:
-    if not 1 <= len(draft.avatars) <= MAX_AVATARS:
+    if not any(a.shows for a in draft.avatars) or len(draft.avatars) > MAX_AVATARS:
         raise InvalidInput(f"A concept has 1 to {MAX_AVATARS} avatars.")

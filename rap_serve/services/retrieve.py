@@ -77,8 +77,8 @@ class _Compared:
 
     def candidates(self, region: int, count: int) -> RegionCandidates:
         """A region and those of the concepts considered that it resembles most."""
-        comparable = [c for c in self.considered if np.isfinite(self.similarities[region, c])]
-        columns = np.asarray(comparable, np.int64)
+        columns = np.asarray(self.considered, np.int64)
+        columns = columns[np.isfinite(self.similarities[region, columns])]
         best = columns[(-self.similarities[region, columns]).argsort(kind="stable")[:count]]
         return RegionCandidates(self.regions[region], tuple(self._candidate(region, int(i)) for i in best))
 
@@ -203,6 +203,6 @@ def _named(library: Library, considered: Sequence[int], text: str) -> list[int]:
 def _taken_as_given(library: Library, indices: Sequence[int], source: Literal["mention", "request"]) -> list[Evidence]:
     concepts = [library.concepts[i] for i in indices]
     return [
-        Evidence(concept_id=c.id, name=c.name, version=c.version, avatar_id=c.avatars[0].id, source=source)
+        Evidence(concept_id=c.id, name=c.name, version=c.version, avatar_id=c.shown[0].id, source=source)
         for c in concepts
     ]

@@ -155,7 +155,7 @@ class Import:
 
     async def _avatar(self, pack: PackReader, avatar: PackedAvatar) -> AvatarDraft:
         data = await asyncio.to_thread(pack.picture, avatar.picture)
-        return AvatarDraft(await self._pictures.load(data), avatar.box_xyxy)
+        return AvatarDraft(await self._pictures.load(data), avatar.box_xyxy, avatar.shows)
 
 
 class Export:
@@ -194,9 +194,9 @@ class Export:
         name = f"pictures/{hashlib.sha256(data).hexdigest()[:32]}.{media_type.rpartition('/')[2]}"
         files[name] = data
         if avatar.box_xyxy is None:
-            return PackedAvatar(name)
+            return PackedAvatar(name, shows=avatar.shows)
         width = (await self._pictures.load(data)).original_size[0]
-        return PackedAvatar(name, scaled(avatar.box_xyxy, width / avatar.picture_size[0]))
+        return PackedAvatar(name, scaled(avatar.box_xyxy, width / avatar.picture_size[0]), avatar.shows)
 
 
 def _so_far(job: Job) -> tuple[Tally, list[dict[str, Any]]]:

@@ -118,6 +118,33 @@ def test_a_concept_tells_its_history(http: httpx.Client, user: str) -> None:
     assert http.get(f"{address}/history").status_code == 404
 
 
+def test_a_correction_is_heeded_until_it_is_withdrawn(http: httpx.Client, user: str) -> None:
+    """What was taken for Bo is nobody then, and Bo is Bo throughout."""
+    path = f"/v1/users/{user}"
+    first, second = drawn.scene([drawn.thing(1)], 1), drawn.scene([drawn.thing(1)], 2)
+    made = http.post(f"{path}/concepts", json=bo()).json()
+
+    def named(scene: drawn.Drawn) -> list[str]:
+        found = http.post(f"{path}/retrieve", json={"image": scene.data_url, "boxes_xyxy": scene.boxes}).json()
+        return [e["name"] for e in found["evidence"]]
+
+    assert named(first) == named(second) == ["bo"]
+    body = {"concept_id": made["id"], "image": second.data_url, "box_xyxy": second.boxes[0]}
+    correction = http.post(f"{path}/corrections", json=body)
+    assert correction.status_code == 201, correction.text
+    assert named(second) == [] and named(first) == ["bo"]
+    listed = http.get(f"{path}/corrections").json()["data"]
+    assert [c["concept_id"] for c in listed] == [made["id"]] == [correction.json()["concept_id"]]
+    assert len(http.get(f"{path}/concepts/{made['id']}").json()["avatars"]) == 1
+    assert http.delete(f"{path}/corrections/{correction.json()['id']}").status_code == 200
+    assert named(second) == ["bo"]
+    for call in (
+        http.post(f"{path}/corrections", json={**body, "concept_id": "nobody"}),
+        http.delete(f"{path}/corrections/{correction.json()['id']}"),
+    ):
+        assert call.status_code == 404
+
+
 def test_raps_database_travels_there_and_back(http: httpx.Client, user: str, photographs: Path, tmp_path: Path) -> None:
     """28 real concepts in, out, and in again elsewhere: the same answers."""
     archive = tmp_path / "rap.zip"

@@ -113,3 +113,17 @@ def test_names_are_found_as_whole_words(text: str, names: list[str]) -> None:
     """In order of appearance, each once, the longest at a place."""
     concepts = [concept(n, [1]) for n in ("bo", "bear", "hat-bear", "Mr. Fluff")]
     assert [concepts[i].name for i in mentioned(text, concepts)] == names
+
+
+def test_what_resembles_a_correction_more_is_not_the_concept() -> None:
+    """And is still what else it may be."""
+    bo, rex = concept("bo", [1, 0, 0], [0.8, 0.6, 0]), concept("rex", [0, 1, 0])
+    mistaken = replace(bo.avatars[1], shows=False)
+    library = Library.of([replace(bo, avatars=(bo.avatars[0], mistaken)), rex], dim=3)
+    queries = np.array([[1, 0, 0], [0.8, 0.6, 0], [0.95, 0.31, 0], [0, 0, 1]], np.float32)
+    places = [c.name for c in library.concepts]
+    similarities, avatars = library.similarities(queries)
+    of_bo = similarities[:, places.index("bo")]
+    assert np.isfinite(of_bo).tolist() == [True, False, True, True]
+    assert (avatars[:, places.index("bo")] == 0).all()
+    assert similarities[1, places.index("rex")] == pytest.approx(0.6)
