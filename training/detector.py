@@ -36,7 +36,7 @@ from training.run import Config, Place, Run, add_place, launch, place_of, write_
 from training.world import CATEGORIES
 
 STAGES = ("backbone", "words", "things", "names")
-STEPS = {"backbone": 1800, "words": 2600, "things": 600, "names": 2600}
+STEPS = {"backbone": 1800, "words": 2600, "things": 600, "names": 5200}
 CHAPTER = 250
 CROPS, PICTURES = 32, 16
 """Things in a batch of crops, pictures in a batch of scenes."""
