@@ -83,7 +83,11 @@ class Place:
         )
 
     def _avatars(self) -> tuple[Avatar, ...]:
-        return (Avatar(id=new_ulid(), image_key="k", picture_size=(1, 1), box_xyxy=None, embedding=self._vector()),)
+        return (
+            Avatar(
+                id=new_ulid(), image_key="k", picture_size=(1, 1), box_xyxy=None, embedding=self._vector(), size_bytes=1
+            ),
+        )
 
     def _vector(self) -> Vector:
         vector = self._rng.normal(size=self._dim).astype(np.float32)
