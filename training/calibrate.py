@@ -23,7 +23,7 @@ from rap_serve.adapters.open_clip import CARD, OpenClipEmbedder
 from rap_serve.adapters.yolo_world import YoloWorldDetector
 from rap_serve.cli.console import tracked
 from rap_serve.domain.match import AuthorisationPolicy, Calibration, authorise, authorise_named, leaders
-from rap_serve.settings import Settings
+from rap_serve.settings import Settings, model_path
 from training.calibration_fit import Compared, Confidence, equal_error, fit_confidence, tail
 from training.calibration_pictures import LIBRARY, PICTURES, Parts, Seen, Shelf, take_pictures
 from training.memory import keep_freed_memory
@@ -148,13 +148,15 @@ def _calibration(confidence: Confidence, *, named: float, strangers: dict[str, l
 
 
 def _models(embedder_folder: Path, detector_path: Path, profile: str) -> tuple[OpenClipEmbedder, YoloWorldDetector]:
-    """Both as the profile serves them, on one thread."""
+    """Both as the profile serves them, on one thread. The detector's words may come from another text tower."""
     served = Settings.load(profile).detector
     embedder = OpenClipEmbedder.load(str(embedder_folder), threads=1)
+    words = Path(model_path(served.text_encoder))
+    same = words.resolve() == embedder_folder.resolve()
     weights = next(detector_path.glob("*.pt")) if detector_path.is_dir() else detector_path
     detector = YoloWorldDetector.load(
         str(weights),
-        text_encoder=embedder,
+        text_encoder=embedder if same else OpenClipEmbedder.load(str(words), threads=1),
         image_size=served.image_size,
         confidence=served.confidence,
         max_regions=served.max_regions,
