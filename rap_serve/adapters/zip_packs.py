@@ -50,13 +50,16 @@ class ZipPack:
         return self._read(found, self._picture_bytes)
 
     def _candidates(self, name: str) -> Iterator[str]:
-        """Paths are relative to the list's folder, or to any folder above it, as RAP's are."""
+        """Paths are relative to the list's folder or to any folder above it, as RAP's are.
+
+        The folder right above may be missing from the archive, which was then made inside of it.
+        """
         folder = self._folder
-        while True:
-            yield f"{folder}/{name}" if folder else name
-            if not folder:
-                return
+        while folder:
+            yield f"{folder}/{name}"
             folder = folder.rpartition("/")[0]
+        yield name
+        yield self._in_folder(name.partition("/")[2])
 
     def _in_folder(self, name: str) -> str:
         return f"{self._folder}/{name}" if self._folder else name

@@ -144,3 +144,11 @@ def test_no_name_leads_out_of_the_archive(name: str) -> None:
     pack = ZipPack(archive({"concepts.ndjson": head_line()}), picture_bytes=1_000)
     with pytest.raises(NotFound):
         pack.picture(name)
+
+
+def test_a_database_that_was_packed_inside_its_folder_finds_its_pictures() -> None:
+    """Its paths begin with a folder that the archive does not have."""
+    database = {"concept_dict": {"<bo>": {"name": "bo", "image": "dev/avatars/bo.jpg"}}}
+    pack = ZipPack(archive({"database.json": json.dumps(database), "avatars/bo.jpg": PICTURE}), picture_bytes=1_000)
+    (bo,) = pack.lines()
+    assert isinstance(bo, PackedConcept) and pack.picture(bo.avatars[0].picture) == PICTURE
