@@ -121,6 +121,17 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def databases(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Database, Database]]:
+    """Two gateways' connections to one database."""
+    sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'gateways.sqlite3'}" if sqlite else str(request.getfixturevalue("postgres_url"))
+    pair = Database(url), Database(url)
+    yield pair
+    for database in pair:
+        await database.close()
+
+
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """An empty catalogue."""

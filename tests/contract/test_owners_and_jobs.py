@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,17 +16,6 @@ from rap_serve.domain.job import Job
 from rap_serve.domain.tenancy import Act
 
 MASTER = b"m" * 32
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def databases(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Database, Database]]:
-    """Two gateways' connections to one database."""
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'c.sqlite3'}" if sqlite else str(request.getfixturevalue("postgres_url"))
-    pair = Database(url), Database(url)
-    yield pair
-    for database in pair:
-        await database.close()
 
 
 def owners_of(databases: tuple[Database, Database]) -> tuple[SqlOwners, SqlOwners]:

@@ -1,8 +1,6 @@
 """What is kept of requests with an idempotency key, on SQLite and on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,17 +11,6 @@ from rap_serve.domain.errors import InProgress, KeyReused
 from rap_serve.domain.ports import Attempt, Reply
 
 STORED = Reply(201, {"etag": '"1"'}, b'{"id": "01"}')
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def databases(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Database, Database]]:
-    """Two gateways' connections to one database."""
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'c.sqlite3'}" if sqlite else str(request.getfixturevalue("postgres_url"))
-    pair = Database(url), Database(url)
-    yield pair
-    for database in pair:
-        await database.close()
 
 
 async def begun(replies: SqlReplies, key: str, fingerprint: str = "f") -> Attempt:

@@ -3,13 +3,13 @@
 The operator's key opens all of it; a tenant's key with the scope ``admin`` opens what is that tenant's own.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
 from rap_serve.api.deps import UseCasesDep, caller
+from rap_serve.api.pages import After, PageSize, page
 from rap_serve.api.routes.jobs import job_json
 from rap_serve.api.routes.usage import usage_json
 from rap_serve.api.schemas import KeyBody, RotateBody, TenantBody, TenantPatchBody
@@ -18,10 +18,6 @@ from rap_serve.domain.tenancy import OPERATOR, ApiKey, Audited, Caller, Limits, 
 from rap_serve.services.administer import Issued
 
 router = APIRouter(prefix="/admin/v1", tags=["administration"])
-
-MAX_PAGE = 100
-After = Annotated[str, Query(max_length=64)]
-PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 
 
 @router.post("/tenants", status_code=201)
@@ -35,7 +31,7 @@ async def create(body: TenantBody, request: Request, cases: UseCasesDep) -> dict
 async def listed(request: Request, cases: UseCasesDep, after: After = "", limit: PageSize = 20) -> dict[str, Any]:
     """A page of tenants, by id."""
     _operator(request)
-    return _page([tenant_json(t) for t in await cases.tenants.page(after=after, limit=limit + 1)], limit)
+    return page([tenant_json(t) for t in await cases.tenants.page(after=after, limit=limit + 1)], limit)
 
 
 @router.get("/tenants/{tenant}")
@@ -89,7 +85,7 @@ async def keys(tenant: str, request: Request, cases: UseCasesDep) -> dict[str, A
     """All keys of a tenant, ended ones included, without their secrets."""
     _admin(request, tenant)
     found = [key_json(key) for key in await cases.tenants.keys(tenant)]
-    return _page(found, len(found))
+    return page(found, len(found))
 
 
 @router.post("/tenants/{tenant}/keys/{key_id}:rotate", status_code=201)
@@ -119,7 +115,7 @@ async def audit(
     """Who did what, oldest first; a tenant's admin sees what concerns the tenant."""
     who = caller(request)
     wanted = tenant if OPERATOR in who.scopes else _admin(request, tenant or who.tenant).tenant
-    return _page([_audited_json(a) for a in await cases.audit.page(wanted, after=after, limit=limit + 1)], limit)
+    return page([_audited_json(a) for a in await cases.audit.page(wanted, after=after, limit=limit + 1)], limit)
 
 
 def tenant_json(tenant: Tenant) -> dict[str, Any]:
@@ -155,12 +151,6 @@ def _issued_json(issued: Issued) -> dict[str, Any]:
 def _audited_json(audited: Audited) -> dict[str, Any]:
     act = asdict(audited.act)
     return {"id": audited.id, "object": "audit", **act, "at": audited.act.at // 1_000}
-
-
-def _page(rows: Sequence[dict[str, Any]], limit: int) -> dict[str, Any]:
-    data = list(rows[:limit])
-    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return {"object": "list", "data": data, **ends, "has_more": len(rows) > limit}
 
 
 def _operator(request: Request) -> Caller:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from rap_serve.api.deps import AttemptDep, OwnerDep, UseCases, UseCasesDep, only_known
+from rap_serve.api.pages import PageSize, page
 from rap_serve.api.schemas import (
     MAX_AVATARS_PER_CALL,
     AvatarBody,
@@ -34,7 +35,6 @@ from rap_serve.services.remember import ConceptDraft
 
 router = APIRouter(prefix="/v1/users/{user}/concepts", tags=["concepts"])
 
-MAX_PAGE = 100
 IfMatch = Annotated[str | None, Header()]
 _ETAG = re.compile(r'(?:W/)?"(\d{1,18})"')
 BOX: TypeAdapter[list[float] | None] = TypeAdapter(Box | None)
@@ -92,7 +92,7 @@ async def listed(
     owner: OwnerDep,
     cases: UseCasesDep,
     after: Annotated[str | None, Query(max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
+    limit: PageSize = 20,
     name: Annotated[str | None, Query(max_length=64)] = None,
     category: Annotated[str | None, Query(max_length=64)] = None,
 ) -> dict[str, Any]:
@@ -102,7 +102,7 @@ async def listed(
         concepts = [c for c in concepts if c.name == name]
     if category is not None:
         concepts = [c for c in concepts if c.category == category]
-    return _page([(c.id, concept_json(c)) for c in concepts[:limit]], has_more=len(concepts) > limit)
+    return page([concept_json(c) for c in concepts[: limit + 1]], limit)
 
 
 @router.get("/{concept_id}")
@@ -153,11 +153,11 @@ async def history(
     owner: OwnerDep,
     cases: UseCasesDep,
     after: Annotated[int | None, Query(ge=1)] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
+    limit: PageSize = 20,
 ) -> dict[str, Any]:
     """A page of a concept's versions, newest first; ``after`` is the last version of the page before."""
     versions = [v for v in await cases.history(owner, concept_id) if after is None or v.version < after]
-    return _page([(str(v.version), version_json(v)) for v in versions[:limit]], has_more=len(versions) > limit)
+    return page([version_json(v) for v in versions[: limit + 1]], limit, key="version")
 
 
 @router.get("/{concept_id}/avatars")
@@ -177,17 +177,6 @@ async def add_avatar(concept_id: str, body: AvatarBody, edit: EditDep) -> Respon
 async def remove_avatar(concept_id: str, avatar_id: str, edit: EditDep) -> Response:
     """Takes a picture from a concept; the last one stays."""
     return await edit(concept_id, ConceptPatch(removed_avatar=avatar_id))
-
-
-def _page(items: Sequence[tuple[str, dict[str, Any]]], *, has_more: bool) -> dict[str, Any]:
-    """OpenAI's list envelope around what is given with what to call it in ``after``."""
-    return {
-        "object": "list",
-        "data": [item for _, item in items],
-        "first_id": items[0][0] if items else None,
-        "last_id": items[-1][0] if items else None,
-        "has_more": has_more,
-    }
 
 
 def _with_etag(concept: Concept, body: dict[str, Any] | None = None, *, status: int = 200) -> Response:

@@ -1,18 +1,18 @@
 """Long work: imports, exports and erasures are started here, followed, cancelled, and their results fetched."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from rap_serve.api.deps import OwnerDep, UseCasesDep, caller, only_known, tenant
+from rap_serve.api.pages import After, PageSize, page
 from rap_serve.domain.errors import InvalidInput
 from rap_serve.domain.job import Job
 
 router = APIRouter(tags=["jobs"])
 
 ARCHIVE = "application/zip"
-MAX_PAGE = 100
 HIDDEN = "archive"
 
 
@@ -37,17 +37,9 @@ async def erase(owner: OwnerDep, request: Request, cases: UseCasesDep) -> Respon
 
 
 @router.get("/v1/jobs", dependencies=[only_known("after", "limit")])
-async def listed(
-    request: Request,
-    cases: UseCasesDep,
-    after: Annotated[str, Query(max_length=64)] = "",
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
-) -> dict[str, Any]:
+async def listed(request: Request, cases: UseCasesDep, after: After = "", limit: PageSize = 20) -> dict[str, Any]:
     """A page of the tenant's jobs, oldest first."""
-    found = [job_json(job) for job in await cases.jobs.page(tenant(request), after=after, limit=limit + 1)]
-    data = found[:limit]
-    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return {"object": "list", "data": data, **ends, "has_more": len(found) > limit}
+    return page([job_json(job) for job in await cases.jobs.page(tenant(request), after=after, limit=limit + 1)], limit)
 
 
 @router.get("/v1/jobs/{job_id}")
