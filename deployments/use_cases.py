@@ -15,10 +15,12 @@ from rap_serve.adapters.catalogue.jobs import SqlJobs
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.replies import SqlReplies
+from rap_serve.adapters.catalogue.shelves import SqlShelves
 from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.catalogue.usage import SqlUsage
 from rap_serve.adapters.local_cache import LocalCache
 from rap_serve.adapters.milvus import MilvusMemory
+from rap_serve.adapters.milvus_shelves import ShelvedMemory
 from rap_serve.adapters.pictures import PictureLoader
 from rap_serve.adapters.rate_limits import LocalRateLimits, RedisRateLimits
 from rap_serve.adapters.ray_handle import RayDetector, RayEmbedder, RayMllm, ping
@@ -42,13 +44,14 @@ from rap_serve.services.erase import Erase, Purge
 from rap_serve.services.history import History
 from rap_serve.services.look import Look
 from rap_serve.services.meter import Meter
+from rap_serve.services.move import Move, MoveTenant
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
 from rap_serve.services.run_jobs import RunJobs
 from rap_serve.services.throttle import Throttle
 from rap_serve.services.transfer import Export, Import, StartTransfers
-from rap_serve.settings import AuthorisationSettings, AuthSettings, Settings, model_path
+from rap_serve.settings import AuthorisationSettings, MilvusSettings, Settings, model_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +74,16 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     mllm = RayMllm(models.mllm, deadline_seconds=deadline, secret=_derived(settings, "engine isolation"))
     database = Database(settings.catalogue.url.get_secret_value())
     owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
-    plain_memory = MilvusMemory(
-        uri=settings.milvus.uri,
-        token=settings.milvus.token.get_secret_value(),
-        dim=models.dim,
-        embedder_version=models.embedder_version,
-        timeout_seconds=settings.milvus.timeout_seconds,
-    )
-    memory = SealedMemory(plain_memory, owners, dim=models.dim)
+    shelves = SqlShelves(database)
+    shelved = ShelvedMemory(shelves, lambda shelf: _shelf(settings.milvus, models, shelf))
+    memory = SealedMemory(shelved, owners, dim=models.dim)
     cache = _cache(settings, models.embedder_version, owners)
     blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
     pictures = PictureLoader(settings.limits)
     calibration = load_calibration(model_path(settings.embedder.calibration or settings.embedder.model))
     tenants, quotas, usage = SqlTenants(database), SqlQuotas(database), SqlUsage(database)
     pepper = _derived(settings, "api keys")
-    authenticate = _authenticate(settings.auth, tenants, pepper)
+    authenticate = _authenticate(settings, tenants, pepper)
     await authenticate.start()
     meter, replies = Meter(usage), SqlReplies(database)
     recall = Recall(memory, cache)
@@ -113,7 +111,16 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         calibration=calibration,
         lookalike_confidence=settings.authorisation.lookalike_confidence,
     )
-    purge = Purge(memory=memory, blobs=blobs, cache=cache, quotas=quotas, replies=replies, usage=usage, owners=owners)
+    purge = Purge(
+        memory=memory,
+        shelves=shelved,
+        blobs=blobs,
+        cache=cache,
+        quotas=quotas,
+        replies=replies,
+        usage=usage,
+        owners=owners,
+    )
 
     def open_pack(archive: bytes) -> ZipPack:
         return ZipPack(archive, picture_bytes=settings.limits.picture_bytes)
@@ -125,6 +132,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
             "export": Export(blobs=blobs, pictures=pictures, recall=recall, zipped=zipped),
             "erase-user": purge.user,
             "erase-tenant": purge.tenant,
+            "move-tenant": Move(memory=shelved, owners=owners, cache=cache),
         },
     )
 
@@ -133,7 +141,8 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
 
     return UseCases(
         authenticate=authenticate,
-        administer=Administer(tenants, pepper=pepper),
+        administer=Administer(tenants, pepper=pepper, shelves=settings.milvus.shelves),
+        move=MoveTenant(shelves=shelves, tenants=tenants, jobs=jobs),
         throttle=Throttle(_rate_limits(settings), authenticate.limits),
         meter=meter,
         tenants=tenants,
@@ -181,18 +190,31 @@ def _cache(settings: Settings, embedder_version: str, seals: Seals) -> Cache:
     )
 
 
+def _shelf(settings: MilvusSettings, models: Models, shelf: str) -> MilvusMemory:
+    return MilvusMemory(
+        uri=settings.uri,
+        token=settings.token.get_secret_value(),
+        dim=models.dim,
+        embedder_version=models.embedder_version,
+        timeout_seconds=settings.timeout_seconds,
+        prefix=f"rap_{shelf}" if shelf else "rap",
+    )
+
+
 def _rate_limits(settings: Settings) -> RateLimits:
     if settings.redis.url is None:
         return LocalRateLimits()
     return RedisRateLimits(settings.redis.url.get_secret_value(), timeout_seconds=settings.redis.timeout_seconds)
 
 
-def _authenticate(settings: AuthSettings, tenants: SqlTenants, pepper: bytes) -> Authenticate:
+def _authenticate(settings: Settings, tenants: SqlTenants, pepper: bytes) -> Authenticate:
+    operator_key = settings.auth.operator_key
     return Authenticate(
         tenants,
         pepper=pepper,
-        keys={tenant: key.get_secret_value() for tenant, key in settings.keys.items()},
-        operator_key=settings.operator_key.get_secret_value() if settings.operator_key else None,
+        keys={tenant: key.get_secret_value() for tenant, key in settings.auth.keys.items()},
+        operator_key=operator_key.get_secret_value() if operator_key else None,
+        shelves=settings.milvus.shelves,
     )
 
 

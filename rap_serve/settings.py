@@ -61,12 +61,16 @@ class CatalogueSettings(_Group):
 
 
 class MilvusSettings(_Group):
-    """The concept memory. ``embedded``: the service runs a Milvus Lite server of its own at ``uri``."""
+    """The concept memory. ``embedded``: the service runs a Milvus Lite server of its own at ``uri``.
+
+    ``shelves``: how many sets of collections new tenants are spread over.
+    """
 
     uri: str = "http://127.0.0.1:19530"
     token: SecretStr = SecretStr("")
     embedded: bool = True
     timeout_seconds: float = 20.0
+    shelves: int = Field(1, ge=1, le=100)
 
 
 class RedisSettings(_Group):

@@ -18,6 +18,7 @@ from rap_serve.adapters.milvus_schema import (
     VECTOR_FIELDS,
     VERSION_FIELDS,
     WHOLE_FIELDS,
+    Records,
     Row,
     avatar_pks,
     avatar_rows,
@@ -117,6 +118,15 @@ class MilvusMemory:
             return ()
         return await self._read(lambda job: self._history(owner, concept_id, job), after)
 
+    async def records(self, owner: Owner) -> Records:
+        """All that is stored of an owner, as it lies here."""
+        return await self._read(lambda job: self._records(owner, job), None)
+
+    async def adopt(self, owner: Owner, records: Records) -> Moment | None:
+        """Holds ``records`` and nothing else of the owner."""
+        _, moment = await self._write(owner, lambda job: self._adopt(owner, records, job), None)
+        return moment
+
     async def nearest(
         self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None
     ) -> list[list[Neighbour]]:
@@ -210,6 +220,27 @@ class MilvusMemory:
         self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r["version"] == head["version"]], job)
         self._remove_after_commit(owner, rows, past, job)
         return gone
+
+    def _records(self, owner: Owner, job: Job) -> Records:
+        concepts = self._rows(self._tables.concepts, owner, "version > 0", WHOLE_FIELDS, job)
+        history = self._rows(self._tables.history, owner, "version > 0", ("pk", *VERSION_FIELDS), job)
+        return Records.of(concepts, history)
+
+    def _adopt(self, owner: Owner, records: Records, job: Job) -> None:
+        """What is there already, from an earlier attempt perhaps, makes room first."""
+        for row in self._records(owner, job).concepts:
+            table = self._tables.avatars_of(self._dim_of(row), job)
+            self._tables.delete(table or self._tables.avatars, avatar_pks(row, owner), job)
+        for table in (self._tables.concepts, self._tables.history):
+            self._tables.delete(table, [r["pk"] for r in self._rows(table, owner, "version > 0", ("pk",), job)], job)
+        now_ms = time.time_ns() // 1_000_000
+        for row in records.concepts:
+            avatars = avatar_rows(concept_of(row, owner, row["embedder"]), row["embedder"], now_ms=now_ms)
+            table = self._tables.avatars_of(len(avatars[0]["vector"]), job) if avatars else None
+            self._tables.insert(table or self._tables.avatars, avatars if table else [], job)
+        kept = {"scope": owner.scope, "vector": [0.0, 0.0]}
+        self._tables.insert(self._tables.history, [{**row, **kept} for row in records.history], job)
+        self._tables.insert(self._tables.concepts, [{**row, **kept} for row in records.concepts], job)
 
     def _history(self, owner: Owner, concept_id: str, job: Job) -> tuple[ConceptVersion, ...]:
         mine = one_of([concept_id])

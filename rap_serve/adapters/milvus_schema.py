@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,6 +35,24 @@ RECORD_FIELDS = (*VERSION_FIELDS, "embedder", *VECTOR_FIELDS)
 WHOLE_FIELDS = tuple(dict.fromkeys((*HEAD_FIELDS, *RECORD_FIELDS)))
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """All rows of an owner but those for vector search, which follow from them; in the order of their keys."""
+
+    concepts: tuple[Row, ...] = ()
+    history: tuple[Row, ...] = ()
+
+    @classmethod
+    def of(cls, concepts: Sequence[Row], history: Sequence[Row]) -> "Records":
+        """These rows, in any order."""
+        return cls(*(tuple(sorted(map(dict, rows), key=lambda r: str(r["pk"]))) for rows in (concepts, history)))
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal rows: sha256 in hexadecimal."""
+        return hashlib.sha256(json.dumps([self.concepts, self.history], sort_keys=True).encode()).hexdigest()
 
 
 def concepts_schema(*, partitioned: bool) -> CollectionSchema:

@@ -17,6 +17,7 @@ from rap_serve.services.edit import Edit, Forget
 from rap_serve.services.erase import Erase
 from rap_serve.services.history import History
 from rap_serve.services.meter import Meter
+from rap_serve.services.move import MoveTenant
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
@@ -34,6 +35,7 @@ class UseCases:
 
     authenticate: Authenticate
     administer: Administer
+    move: MoveTenant
     throttle: Throttle
     meter: Meter
     tenants: Tenants

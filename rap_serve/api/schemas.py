@@ -173,6 +173,12 @@ class KeyBody(Body):
     expires_in_seconds: float | None = Field(None, gt=0, le=MAX_KEY_SECONDS)
 
 
+class MoveBody(Body):
+    shelf: str = Field(description="a shelf's name; one that no other tenant is on is this tenant's alone")
+    grace_seconds: float = Field(60, ge=0, le=86_400, description="how long copies stay where the tenant was")
+    pause_seconds: float = Field(0, ge=0, le=60, description="between two users, to leave room for others")
+
+
 class RotateBody(Body):
     overlap_seconds: float = Field(86_400, ge=0, le=MAX_KEY_SECONDS, description="how long the old key stays valid")
 

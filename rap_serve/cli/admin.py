@@ -107,6 +107,23 @@ def erase(
 
 
 @friendly
+def move(
+    tenant: TenantArgument,
+    shelf: Annotated[str, typer.Argument(help="Small letters and digits; a new name is a shelf of its own.")],
+    grace: Annotated[str, typer.Option(help="How long copies stay where the tenant was, for example 1h.")] = "1m",
+    as_json: JsonOption = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Moves a tenant to another shelf of the memory, while it is read and written."""
+    with _client(home) as client:
+        body = {"shelf": shelf, "grace_seconds": parsed_seconds(grace)}
+        started = client.call("POST", f"{_tenant(tenant)}:move", body)
+        job = followed(client, started, "Moving", f"{_tenant(tenant)}/jobs")
+    moved = job["result"]
+    _say(job, as_json, f"{moved['owners']} users with {moved['concepts']} concepts are on {shelf!r} now.")
+
+
+@friendly
 def keys(tenant: TenantArgument, as_json: JsonOption = False, home: HomeOption = DEFAULT_HOME) -> None:
     """Lists a tenant's keys; the keys themselves are known to nobody but their holders."""
     with _client(home) as client:
@@ -252,5 +269,6 @@ def _written(amounts: dict[str, int | None]) -> str:
     return ", ".join(f"{name.replace('_', ' ')}: {UNLIMITED if n is None else n}" for name, n in amounts.items())
 
 
+app.command("move-tenant")(move)
 for command in (tenants, create, limit, suspend, resume, erase, keys, issue, rotate, revoke, usage, audit):
     app.command(command.__name__)(command)

@@ -246,6 +246,48 @@ class ConceptMemory(Protocol):
         """Returns if the memory answers; raises Unavailable."""
 
 
+class Shelves(Protocol):
+    """Where in the memory each owner is. Raises Unavailable."""
+
+    async def of(self, owner: Owner) -> str:
+        """The name of the owner's shelf; for one who never stored anything, the tenant's."""
+
+    async def place(self, owner: Owner, shelf: str) -> None:
+        """The owner is on that shelf from now on; copies are left where it was."""
+
+    async def left_on(self, owner: Owner) -> str | None:
+        """The shelf where copies of the owner were left; None where there are none."""
+
+    async def cleared(self, owner: Owner) -> None:
+        """They are there no more."""
+
+    async def assign(self, tenant: str, shelf: str, act: Act) -> None:
+        """The tenant's new owners go to that shelf. Raises TenantNotFound."""
+
+
+class MoveReceipt(Protocol):
+    """What was carried. ``digest``: of all of it."""
+
+    @property
+    def concepts(self) -> int: ...
+
+    @property
+    def digest(self) -> str: ...
+
+
+class MovableConcepts(Protocol):
+    """A concept memory with shelves. Both calls go inside the owner's ``writing``."""
+
+    async def move(self, owner: Owner, shelf: str) -> MoveReceipt:
+        """Carries all of the owner's to a shelf and verifies it; what was there before stays, unread, until cleared.
+
+        Raises Conflict where it did not arrive as it was, and then the owner stays where it is.
+        """
+
+    async def clear(self, owner: Owner) -> None:
+        """Removes what was left of the owner where it was before."""
+
+
 class SealedConcepts(ConceptMemory, Protocol):
     """A concept memory that is closed by its owners' seals."""
 

@@ -22,6 +22,7 @@ KEY_PREFIX = "rap_"
 SHOWN_CHARACTERS = 12
 """So much of a key may be shown again, for its owner to tell keys apart. The rest has 190 bits."""
 
+_SHELF = re.compile(r"[a-z][a-z0-9]{0,31}")
 _TENANT_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")
 
 
@@ -67,12 +68,13 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """A customer of the cluster. ``created_at``: milliseconds since 1970."""
+    """A customer of the cluster. ``created_at``: milliseconds since 1970. ``shelf``: where its new owners go."""
 
     id: str
     state: TenantState = "active"
     limits: Limits = Limits()
     created_at: int = 0
+    shelf: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,19 @@ def checked_tenant_id(tenant: str) -> str:
     if not _TENANT_ID.fullmatch(tenant):
         raise InvalidName("A tenant id is 1 to 64 characters out of A-Z, a-z, 0-9, '.', '_' and '-'.")
     return tenant
+
+
+def shared_shelf(tenant: str, shelves: int) -> str:
+    """Which of so many shared shelves is a tenant's at first; the one without a name where there is one alone."""
+    number = int.from_bytes(hashlib.sha256(tenant.encode()).digest()[:4], "big") % shelves
+    return f"s{number:02d}" if shelves > 1 else ""
+
+
+def checked_shelf(shelf: str) -> str:
+    """``shelf``; raises InvalidInput for what cannot be part of a collection's name."""
+    if shelf and not _SHELF.fullmatch(shelf):
+        raise InvalidInput("A shelf's name is up to 32 small letters and digits, and begins with a letter.")
+    return shelf
 
 
 def checked_scopes(scopes: Iterable[str]) -> frozenset[KeyScope]:

@@ -18,6 +18,7 @@ from rap_serve.domain.tenancy import (
     checked_tenant_id,
     new_key,
     new_secret,
+    shared_shelf,
 )
 
 MAX_LABEL_LENGTH = 128
@@ -34,13 +35,16 @@ class Issued:
 class Administer:
     """Changes tenants and keys."""
 
-    def __init__(self, tenants: Tenants, *, pepper: bytes) -> None:
+    def __init__(self, tenants: Tenants, *, pepper: bytes, shelves: int = 1) -> None:
+        """``shelves``: over how many new tenants are spread."""
         self._tenants = tenants
+        self._shelves = shelves
         self._pepper = pepper
 
     async def create(self, caller: Caller, tenant: str, limits: Limits) -> Tenant:
         """Raises InvalidName, Conflict."""
-        created = Tenant(id=checked_tenant_id(tenant), limits=limits, created_at=_now_ms())
+        shelf = shared_shelf(checked_tenant_id(tenant), self._shelves)
+        created = Tenant(id=tenant, limits=limits, created_at=_now_ms(), shelf=shelf)
         await self._tenants.add(created, _act(caller, tenant, "tenant.create", tenant))
         return created
 

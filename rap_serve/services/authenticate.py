@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rap_serve.domain.errors import Conflict, TenantSuspended, Unauthorised, Unavailable
 from rap_serve.domain.ports import Tenants
-from rap_serve.domain.tenancy import OPERATOR, SCOPES, ApiKey, Caller, Limits, Tenant, digest_of
+from rap_serve.domain.tenancy import OPERATOR, SCOPES, ApiKey, Caller, Limits, Tenant, digest_of, shared_shelf
 
 LEAST_PAUSE_SECONDS = 0.2
 """Between two looks at the catalogue, however many unknown keys are presented."""
@@ -26,16 +26,21 @@ class Authenticate:
         pepper: bytes,
         keys: Mapping[str, str],
         operator_key: str | None,
+        shelves: int = 1,
         refresh_seconds: float = 1.0,
         max_age_seconds: float = 4.0,
     ) -> None:
-        """``keys``: tenant to a key of the settings, which has every scope and ends with the settings."""
+        """``keys``: tenant to a key of the settings, which has every scope and ends with the settings.
+
+        ``shelves``: over how many these tenants are spread.
+        """
         self._catalogue = tenants
         self._pepper = pepper
         self._fixed = {digest_of(k, pepper): Caller(t, f"settings:{t}", frozenset(SCOPES)) for t, k in keys.items()}
         if operator_key:
             operator = Caller("", OPERATOR, frozenset({"admin", OPERATOR}))
             self._fixed[digest_of(operator_key, pepper)] = operator
+        self._shelves = shelves
         self._refresh_seconds = refresh_seconds
         self._max_age_seconds = max_age_seconds
         self._tenants: dict[str, Tenant] = {}
@@ -49,7 +54,8 @@ class Authenticate:
         for caller in self._fixed.values():
             if caller.tenant:
                 try:
-                    await self._catalogue.add(Tenant(id=caller.tenant, created_at=_now_ms()), None)
+                    shelf = shared_shelf(caller.tenant, self._shelves)
+                    await self._catalogue.add(Tenant(id=caller.tenant, created_at=_now_ms(), shelf=shelf), None)
                 except Conflict:
                     continue
         await self._look()

@@ -6,7 +6,18 @@ from typing import Any
 
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.job import Job
-from rap_serve.domain.ports import Cache, Jobs, Owners, Quotas, Replies, SealedBlobs, SealedConcepts, Tenants, Usage
+from rap_serve.domain.ports import (
+    Cache,
+    Jobs,
+    MovableConcepts,
+    Owners,
+    Quotas,
+    Replies,
+    SealedBlobs,
+    SealedConcepts,
+    Tenants,
+    Usage,
+)
 from rap_serve.domain.tenancy import Act, Caller, holdings
 from rap_serve.services.run_jobs import Progress, queued
 
@@ -51,6 +62,7 @@ class Purge:
         self,
         *,
         memory: SealedConcepts,
+        shelves: MovableConcepts,
         blobs: SealedBlobs,
         cache: Cache,
         quotas: Quotas,
@@ -59,6 +71,7 @@ class Purge:
         owners: Owners,
     ) -> None:
         self._memory = memory
+        self._shelves = shelves
         self._blobs = blobs
         self._cache = cache
         self._quotas = quotas
@@ -93,6 +106,7 @@ class Purge:
         """What was found and removed of an erased owner, by store."""
         async with self._cache.writing(owner):
             memory = await self._memory.purge(owner)
+            await self._shelves.clear(owner)
             await self._quotas.correct(owner, holdings((await self._memory.library(owner)).concepts))
         return {
             "memory": memory,

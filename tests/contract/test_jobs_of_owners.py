@@ -20,10 +20,12 @@ from rap_serve.adapters.catalogue.jobs import SqlJobs
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.replies import SqlReplies
+from rap_serve.adapters.catalogue.shelves import SqlShelves
 from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.catalogue.usage import SqlUsage
 from rap_serve.adapters.local_cache import LocalCache
 from rap_serve.adapters.milvus import MilvusMemory
+from rap_serve.adapters.milvus_shelves import ShelvedMemory
 from rap_serve.adapters.pictures import PictureLoader
 from rap_serve.adapters.sealed_blobs import SealedBlobStore
 from rap_serve.adapters.sealed_memory import SealedMemory
@@ -36,6 +38,7 @@ from rap_serve.domain.tenancy import Act, Amounts, Caller, Consumption, Limits, 
 from rap_serve.services.commit import Commit
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.erase import Erase, Purge
+from rap_serve.services.move import Move, MoveTenant
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import ConceptDraft, Remember
 from rap_serve.services.run_jobs import RunJobs
@@ -64,7 +67,8 @@ class Place:
     folder: Path
     database: Database
     owners: SqlOwners
-    plain_memory: MilvusMemory
+    shelves: SqlShelves
+    shelved: ShelvedMemory
     memory: SealedMemory
     blobs: SealedBlobStore
     cache: LocalCache
@@ -98,14 +102,26 @@ async def place(tmp_path: Path, milvus_uri: str, models: InProcess) -> AsyncIter
     tenant = f"t-{new_ulid()}"
     database = Database(f"sqlite:///{tmp_path / 'catalogue.sqlite3'}")
     await SqlTenants(database).add(Tenant(id=tenant), None)
-    plain = MilvusMemory(uri=milvus_uri, dim=models.embedder.dim, embedder_version="jobs-1")
-    yield place_of(tenant, tmp_path, database, plain, models)
-    await plain.close()
+    shelved = ShelvedMemory(SqlShelves(database), lambda shelf: shelf_of(milvus_uri, models, shelf))
+    yield place_of(tenant, tmp_path, database, shelved, models)
+    await shelved.close()
     await database.close()
 
 
+def shelf_of(uri: str, models: InProcess, shelf: str) -> MilvusMemory:
+    """The memory of a shelf."""
+    prefix = f"jobs_{shelf}" if shelf else "jobs"
+    return MilvusMemory(uri=uri, dim=models.embedder.dim, embedder_version="jobs-1", prefix=prefix, timeout_seconds=60)
+
+
 def place_of(
-    tenant: str, folder: Path, database: Database, plain: MilvusMemory, models: InProcess, *, hold_seconds: float = 10
+    tenant: str,
+    folder: Path,
+    database: Database,
+    shelved: ShelvedMemory,
+    models: InProcess,
+    *,
+    hold_seconds: float = 10,
 ) -> Place:
     """The use cases over these."""
     owners, quotas, jobs = (
@@ -113,7 +129,7 @@ def place_of(
         SqlQuotas(database),
         SqlJobs(database, hold_seconds=hold_seconds),
     )
-    memory, cache = SealedMemory(plain, owners, dim=models.embedder.dim), LocalCache(max_bytes=10_000_000)
+    memory, cache = SealedMemory(shelved, owners, dim=models.embedder.dim), LocalCache(max_bytes=10_000_000)
     blobs, pictures = SealedBlobStore(FsspecBlobStore(str(folder / "blobs")), owners), PictureLoader(LimitSettings())
     recall, commit = Recall(memory, cache), Commit(cache=cache, quotas=quotas, owners=owners)
     enrol = Enrol(detector=models, embedder=models, blobs=blobs, pictures=pictures, fallback=("object",))
@@ -127,16 +143,33 @@ def place_of(
         lookalike_confidence=0.9,
     )
     usage, replies = SqlUsage(database), SqlReplies(database)
-    purge = Purge(memory=memory, blobs=blobs, cache=cache, quotas=quotas, replies=replies, usage=usage, owners=owners)
+    purge = Purge(
+        memory=memory,
+        shelves=shelved,
+        blobs=blobs,
+        cache=cache,
+        quotas=quotas,
+        replies=replies,
+        usage=usage,
+        owners=owners,
+    )
     take_in = Import(blobs=blobs, pictures=pictures, recall=recall, remember=remember, open_pack=opened)
     give_out = Export(blobs=blobs, pictures=pictures, recall=recall, zipped=zipped)
-    work = {"import": take_in, "export": give_out, "erase-user": purge.user, "erase-tenant": purge.tenant}
+    shelves, move = SqlShelves(database), Move(memory=shelved, owners=owners, cache=cache)
+    work = {
+        "import": take_in,
+        "export": give_out,
+        "erase-user": purge.user,
+        "erase-tenant": purge.tenant,
+        "move-tenant": move,
+    }
     return Place(
         tenant=tenant,
         folder=folder,
         database=database,
         owners=owners,
-        plain_memory=plain,
+        shelves=shelves,
+        shelved=shelved,
         memory=memory,
         blobs=blobs,
         cache=cache,
@@ -219,7 +252,7 @@ async def test_an_import_whose_gateway_died_is_finished_by_another(
     place: Place, models: InProcess, tmp_path: Path
 ) -> None:
     """Without a duplicate, and every line accounted for."""
-    dying = place_of(place.tenant, tmp_path, place.database, place.plain_memory, models, hold_seconds=0.5)
+    dying = place_of(place.tenant, tmp_path, place.database, place.shelved, models, hold_seconds=0.5)
     job = await dying.transfers.take_in(place.ann, archive(150))
     working = asyncio.create_task(dying.run.one())
     while not await place.names(place.ann):
@@ -229,7 +262,7 @@ async def test_an_import_whose_gateway_died_is_finished_by_another(
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     await asyncio.sleep(0.8)
-    fresh = place_of(place.tenant, tmp_path, place.database, place.plain_memory, models)
+    fresh = place_of(place.tenant, tmp_path, place.database, place.shelved, models)
     ended = await fresh.ended(job)
     assert ended.state == "done" and ended.result["added"] + ended.result["unchanged"] == 150
     assert await fresh.names(place.ann) == sorted(f"mug-{n}" for n in range(150))
@@ -335,7 +368,50 @@ async def test_an_erased_tenant_is_purged_user_by_user(place: Place) -> None:
     assert ended.result["users"] == 3 and ended.result["receipt"]["memory"] == {"concepts": 3, "avatars": 3}
     assert (await SqlTenants(place.database).get(place.tenant)).state == "erased"
     for user in ("ann", "bea", "cid"):
-        assert (await place.plain_memory.library(Owner(place.tenant, user))).concepts == ()
+        assert (await place.shelved.library(Owner(place.tenant, user))).concepts == ()
+
+
+@pytest.mark.slow
+async def test_a_tenant_moves_under_its_reads_and_writes(place: Place) -> None:
+    """Nothing is stale, nothing lost, histories and all; what is left behind is cleared, and new users are there."""
+    users = [Owner(place.tenant, f"u{n}") for n in range(4)]
+    for user in users:
+        await place.remember(user, await drafted("bo"))
+    before = {u.user: (await place.shelved.library(u)).concepts for u in users}
+    move = MoveTenant(shelves=place.shelves, tenants=SqlTenants(place.database), jobs=place.jobs)
+    job = await move(CALLER, place.tenant, "two", grace=0.5)
+    moving = asyncio.create_task(place.run.one())
+    number = 0
+    while not moving.done():
+        number += 1
+        await place.remember(users[number % 4], await drafted(f"more-{number}", number % 5))
+        assert f"more-{number}" in await place.names(users[number % 4])
+        assert "bo" in await place.names(users[(number + 1) % 4])
+    ended = await place.jobs.get(place.tenant, job.id)
+    assert ended.state == "done", ended.result
+    assert ended.result["owners"] == 4 and ended.result["concepts"] >= 4
+    for user in users:
+        assert await place.shelves.of(user) == "two" and await place.shelves.left_on(user) is None
+        assert {c.id for c in before[user.user]} <= {c.id for c in (await place.memory.library(user)).concepts}
+    home = place.shelved._memory("")
+    assert [(await home.library(u)).concepts for u in users] == [()] * 4
+    new = Owner(place.tenant, "new")
+    await place.remember(new, await drafted("bo"))
+    assert await place.shelves.of(new) == "two"
+
+
+@pytest.mark.slow
+async def test_a_move_can_be_taken_back(place: Place) -> None:
+    """With what was written meanwhile; an erasure takes what was left behind as well."""
+    await place.remember(place.ann, await drafted("bo"))
+    await place.shelved.move(place.ann, "two")
+    await place.remember(place.ann, await drafted("rex", 2))
+    moved = await place.shelved.move(place.ann, "")
+    assert moved.concepts == 2 and await place.shelves.left_on(place.ann) == "two"
+    assert await place.names(place.ann) == ["bo", "rex"]
+    await place.ended(await place.erase.user(CALLER, place.ann))
+    for shelf in ("", "two"):
+        assert (await place.shelved._memory(shelf).library(place.ann)).concepts == ()
 
 
 async def test_what_was_told_is_nowhere_on_a_disk(place: Place) -> None:
@@ -344,7 +420,7 @@ async def test_what_was_told_is_nowhere_on_a_disk(place: Place) -> None:
     marks = (b"xyzzy", b"marker-of", picture(1)[200:260])
     for file in (path for path in place.folder.rglob("*") if path.is_file()):
         assert not any(mark in file.read_bytes() for mark in marks), file
-    skeleton = (await place.plain_memory.library(place.ann)).concepts[0]
+    skeleton = (await place.shelved.library(place.ann)).concepts[0]
     assert "xyzzy" not in repr(skeleton) and "marker" not in repr(skeleton)
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from rap_serve.adapters.catalogue.audit import note
 from rap_serve.adapters.catalogue.database import Database
-from rap_serve.adapters.catalogue.schema import owners
+from rap_serve.adapters.catalogue.schema import owners, tenants
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.tenancy import Act
 
@@ -121,11 +121,12 @@ def opened(key: bytes, sealed: bytes, context: str) -> bytes:
 
 
 def know(connection: Connection, owner: Owner) -> None:
-    """A row for the owner, if there is none."""
+    """A row for the owner, if there is none; on the shelf where its tenant's new owners go."""
+    shelf = connection.execute(select(tenants.c.shelf).where(tenants.c.id == owner.tenant)).scalar() or ""
     make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    row = {"tenant": owner.tenant, "user": owner.user, "created_at": time.time_ns() // 1_000_000, "epoch": 1}
-    counts = {"concepts": 0, "avatars": 0, "bytes": 0}
-    connection.execute(make(owners).values(**row, **counts).on_conflict_do_nothing())
+    row = {"tenant": owner.tenant, "user": owner.user, "created_at": time.time_ns() // 1_000_000}
+    counts = {"concepts": 0, "avatars": 0, "bytes": 0, "epoch": 1}
+    connection.execute(make(owners).values(**row, **counts, shelf=shelf).on_conflict_do_nothing())
 
 
 def at(owner: Owner) -> Any:

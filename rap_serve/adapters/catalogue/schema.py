@@ -21,6 +21,7 @@ tenants = Table(
     Column("state", String(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False, index=True),
+    Column("shelf", ID, nullable=False, default=""),
     Column("max_concepts", BigInteger),
     Column("max_avatars", BigInteger),
     Column("max_bytes", BigInteger),
@@ -53,12 +54,14 @@ owners = Table(
     Column("tenant", ID, primary_key=True),
     Column("user", ID, primary_key=True),
     Column("created_at", BigInteger, nullable=False),
+    Column("shelf", ID, nullable=False, default=""),
+    Column("left_on", ID),
     Column("epoch", BigInteger, nullable=False, default=1),
     Column("sealed_key", LargeBinary),
     Column("concepts", BigInteger, nullable=False, default=0),
     Column("avatars", BigInteger, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
-    comment="epoch: counts erasures; sealed_key: what opens all that this owner stored since the last one",
+    comment="left_on: where copies stayed when it moved; epoch: counts erasures; sealed_key: opens what was stored",
 )
 
 jobs = Table(

@@ -33,7 +33,8 @@ class SqlTenants:
 
     async def add(self, tenant: Tenant, act: Act | None) -> None:
         """See Tenants."""
-        row = {"id": tenant.id, "state": tenant.state, "created_at": tenant.created_at, **_limits(tenant.limits)}
+        plain = {name: getattr(tenant, name) for name in ("id", "state", "created_at", "shelf")}
+        row = {**plain, **_limits(tenant.limits)}
 
         def work(connection: Connection) -> None:
             connection.execute(insert(tenants).values(**row, revision=next_revision(connection)))
@@ -139,7 +140,7 @@ def _tenant(row: RowMapping) -> Tenant:
         requests_per_minute=row["requests_per_minute"],
         tokens_per_minute=row["tokens_per_minute"],
     )
-    return Tenant(id=row["id"], state=row["state"], limits=limits, created_at=row["created_at"])
+    return Tenant(id=row["id"], state=row["state"], limits=limits, created_at=row["created_at"], shelf=row["shelf"])
 
 
 def _key(row: RowMapping) -> ApiKey:

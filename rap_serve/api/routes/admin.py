@@ -12,7 +12,7 @@ from rap_serve.api.deps import UseCasesDep, caller
 from rap_serve.api.pages import After, PageSize, page
 from rap_serve.api.routes.jobs import job_json
 from rap_serve.api.routes.usage import usage_json
-from rap_serve.api.schemas import KeyBody, RotateBody, TenantBody, TenantPatchBody
+from rap_serve.api.schemas import KeyBody, MoveBody, RotateBody, TenantBody, TenantPatchBody
 from rap_serve.domain.errors import TenantNotFound
 from rap_serve.domain.tenancy import OPERATOR, ApiKey, Audited, Caller, Limits, Tenant
 from rap_serve.services.administer import Issued
@@ -54,6 +54,14 @@ async def change(tenant: str, body: TenantPatchBody, request: Request, cases: Us
 async def erase(tenant: str, request: Request, cases: UseCasesDep) -> dict[str, Any]:
     """Erases a tenant: none of its keys opens anything any more; its users' data is purged by a job."""
     return job_json(await cases.erase.tenant(_operator(request), tenant))
+
+
+@router.post("/tenants/{tenant}:move", status_code=202)
+async def move(tenant: str, body: MoveBody, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """Moves a tenant to another shelf of the memory, under its reads and writes, by a job."""
+    operator = _operator(request)
+    grace, pause = body.grace_seconds, body.pause_seconds
+    return job_json(await cases.move(operator, tenant, body.shelf, grace=grace, pause=pause))
 
 
 @router.get("/tenants/{tenant}/jobs/{job_id}")
@@ -125,6 +133,7 @@ def tenant_json(tenant: Tenant) -> dict[str, Any]:
         "object": "tenant",
         "state": tenant.state,
         "limits": asdict(tenant.limits),
+        "shelf": tenant.shelf,
         "created_at": tenant.created_at // 1_000,
     }
 
