@@ -29,8 +29,9 @@ from rap_serve.adapters.sealed_blobs import SealedBlobStore
 from rap_serve.adapters.sealed_memory import SealedMemory
 from rap_serve.adapters.zip_packs import ZipPack, zipped
 from rap_serve.api.deps import UseCases
+from rap_serve.domain.catalogue import RateLimits, Seals
 from rap_serve.domain.match import AuthorisationPolicy
-from rap_serve.domain.ports import Cache, RateLimits, Seals
+from rap_serve.domain.ports import Cache
 from rap_serve.domain.prompt import LAYOUTS
 from rap_serve.observability.metrics import GatewayMetrics
 from rap_serve.services.administer import Administer

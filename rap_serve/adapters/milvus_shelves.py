@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_schema import Records
+from rap_serve.domain.catalogue import Shelves
 from rap_serve.domain.concept import Concept, ConceptVersion, Owner
 from rap_serve.domain.errors import Conflict
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
-from rap_serve.domain.ports import Moment, Neighbour, Shelves
+from rap_serve.domain.ports import Moment, Neighbour
 
 
 @dataclass(frozen=True, slots=True)

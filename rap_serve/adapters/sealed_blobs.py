@@ -4,9 +4,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from rap_serve.domain.catalogue import Seal, Seals
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import NotFound
-from rap_serve.domain.ports import BlobStore, Seal, Seals
+from rap_serve.domain.ports import BlobStore
 
 PURPOSE = "picture"
 REMEMBERED_SEALS = 10_000

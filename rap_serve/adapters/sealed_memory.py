@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from rap_serve.domain.catalogue import Seal, Seals
 from rap_serve.domain.concept import Concept, ConceptVersion, Owner, fold_name
 from rap_serve.domain.errors import ConceptNotFound, NameTaken, name_taken
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
-from rap_serve.domain.ports import ConceptMemory, Moment, Neighbour, Seal, Seals
+from rap_serve.domain.ports import ConceptMemory, Moment, Neighbour
 
 VERSION_TEXTS = ("name", "category", "info", "metadata")
 

@@ -6,9 +6,10 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Request
 
+from rap_serve.domain.catalogue import Attempt, Audit, Jobs, Quotas, Replies, Tenants, Usage
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import InvalidInput
-from rap_serve.domain.ports import Attempt, Audit, Jobs, Pictures, Quotas, Replies, Tenants, Usage
+from rap_serve.domain.ports import Pictures
 from rap_serve.domain.tenancy import Caller
 from rap_serve.services.administer import Administer
 from rap_serve.services.answer import Answer

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rap_serve.api.errors import answer_for
+from rap_serve.domain.catalogue import Attempt, Replies, Reply
 from rap_serve.domain.errors import InvalidInput, RapError
-from rap_serve.domain.ports import Attempt, Replies, Reply
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"

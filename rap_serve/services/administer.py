@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rap_serve.domain.catalogue import Tenants
 from rap_serve.domain.errors import InvalidInput
-from rap_serve.domain.ports import Tenants
 from rap_serve.domain.tenancy import (
     Act,
     ApiKey,

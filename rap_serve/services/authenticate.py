@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Mapping
 
+from rap_serve.domain.catalogue import Tenants
 from rap_serve.domain.errors import Conflict, TenantSuspended, Unauthorised, Unavailable
-from rap_serve.domain.ports import Tenants
 from rap_serve.domain.tenancy import OPERATOR, SCOPES, ApiKey, Caller, Limits, Tenant, digest_of, shared_shelf
 
 LEAST_PAUSE_SECONDS = 0.2

@@ -6,9 +6,10 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from rap_serve.domain.catalogue import Owners, Quotas
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import Conflict, Erased, NotFound, Unavailable
-from rap_serve.domain.ports import Cache, ConceptMemory, Owners, Quotas, Write
+from rap_serve.domain.ports import Cache, ConceptMemory, Write
 from rap_serve.domain.tenancy import Amounts, holdings
 
 OVERDUE_AT_ONCE = 50

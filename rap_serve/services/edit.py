@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from rap_serve.domain.catalogue import Attempt
 from rap_serve.domain.concept import (
     MAX_AVATARS,
     Avatar,
@@ -15,7 +16,7 @@ from rap_serve.domain.concept import (
     checked_name,
 )
 from rap_serve.domain.errors import ConceptNotFound, Conflict, Forbidden, InvalidInput, NotFound, VersionMismatch
-from rap_serve.domain.ports import Attempt, ConceptMemory
+from rap_serve.domain.ports import ConceptMemory
 from rap_serve.domain.tenancy import Amounts, holdings
 from rap_serve.services.commit import Commit
 from rap_serve.services.enrol import AvatarDraft, Enrol

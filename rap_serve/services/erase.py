@@ -4,20 +4,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from rap_serve.domain.catalogue import Jobs, Owners, Quotas, Replies, Tenants, Usage
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.job import Job
-from rap_serve.domain.ports import (
-    Cache,
-    Jobs,
-    MovableConcepts,
-    Owners,
-    Quotas,
-    Replies,
-    SealedBlobs,
-    SealedConcepts,
-    Tenants,
-    Usage,
-)
+from rap_serve.domain.ports import Cache, MovableConcepts, SealedBlobs, SealedConcepts
 from rap_serve.domain.tenancy import Act, Caller, holdings
 from rap_serve.services.run_jobs import Progress, queued
 

@@ -5,10 +5,10 @@ import time
 from collections import Counter
 from typing import TypeAlias
 
+from rap_serve.domain.catalogue import Usage
 from rap_serve.domain.chat import Usage as Tokens
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import Unavailable
-from rap_serve.domain.ports import Usage
 from rap_serve.domain.tenancy import Consumption
 
 Key: TypeAlias = tuple[str, str, str, str]

@@ -5,10 +5,11 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from rap_serve.domain.catalogue import Jobs, Owners, Shelves, Tenants
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import TenantNotFound
 from rap_serve.domain.job import Job
-from rap_serve.domain.ports import Cache, Jobs, MovableConcepts, Owners, Shelves, Tenants
+from rap_serve.domain.ports import Cache, MovableConcepts
 from rap_serve.domain.tenancy import Act, Caller, checked_shelf
 from rap_serve.services.run_jobs import Progress, queued
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rap_serve.domain.catalogue import Attempt
 from rap_serve.domain.concept import (
     MAX_AVATARS,
     Avatar,
@@ -31,7 +32,7 @@ from rap_serve.domain.errors import (
 )
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Calibration
-from rap_serve.domain.ports import Attempt, ConceptMemory
+from rap_serve.domain.ports import ConceptMemory
 from rap_serve.domain.tenancy import holdings
 from rap_serve.services.commit import Commit
 from rap_serve.services.describe import Describe

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from rap_serve.domain.catalogue import Jobs
 from rap_serve.domain.concept import new_ulid
 from rap_serve.domain.errors import RapError, Unavailable
 from rap_serve.domain.job import Job, JobKind
-from rap_serve.domain.ports import Jobs
 
 JOBS_AT_ONCE = 3
 POLL_SECONDS = 1.0

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rap_serve.domain.catalogue import RateLimits
 from rap_serve.domain.errors import RateLimited
-from rap_serve.domain.ports import RateLimits
 from rap_serve.domain.tenancy import Allowance, Limits
 
 CHARACTERS_PER_TOKEN = 4

@@ -2,16 +2,17 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
+from rap_serve.domain.catalogue import Jobs
 from rap_serve.domain.concept import Avatar, Owner
 from rap_serve.domain.errors import NotFound, RapError, Unavailable
 from rap_serve.domain.job import Job
 from rap_serve.domain.pack import PackedAvatar, PackLine, PackProblem, head_line, line_of
-from rap_serve.domain.ports import BlobStore, Jobs, Pictures
+from rap_serve.domain.ports import BlobStore, Pictures
 from rap_serve.domain.region import scaled
 from rap_serve.services.enrol import AvatarDraft
 from rap_serve.services.recall import Recall
@@ -28,9 +29,11 @@ ARCHIVE_TYPE = "application/octet-stream"
 class PackReader(Protocol):
     """An archive that is being read."""
 
-    def lines(self) -> Any: ...
+    def lines(self) -> Iterator[PackLine]:
+        """What it lists, in order. Raises InvalidInput."""
 
-    def picture(self, name: str) -> bytes: ...
+    def picture(self, name: str) -> bytes:
+        """One of its files. Raises NotFound, TooLarge."""
 
 
 class StartTransfers:
@@ -105,7 +108,7 @@ class Import:
         owner, key = Owner(job.tenant, job.user), str(job.wanted["archive"])
         archive, _ = await self._blobs.get(owner, key)
         pack = await asyncio.to_thread(self._open_pack, archive)
-        lines: list[PackLine] = await asyncio.to_thread(lambda: list(pack.lines()))
+        lines = await asyncio.to_thread(lambda: list(pack.lines()))
         tally, problems = _so_far(job)
         done = int(job.kept.get("line", 0))
         await progress.keep(total=len(lines), done=done)
@@ -128,7 +131,7 @@ class Import:
         problems = [d for d in drafts if isinstance(d, PackProblem)]
         for line, outcome in zip(lines, outcomes, strict=True):
             if isinstance(outcome, RapError):
-                problems.append(PackProblem(line.line, outcome.code, str(outcome), _name(line)))
+                problems.append(PackProblem(line.line, outcome.code, str(outcome), line.name))
             elif outcome == "unchanged":
                 tally.unchanged += 1
             else:
@@ -208,7 +211,3 @@ def _so_far(job: Job) -> tuple[Tally, list[dict[str, Any]]]:
 
 def _problem(problem: PackProblem) -> dict[str, Any]:
     return {"line": problem.line, "name": problem.name, "code": problem.code, "message": problem.message}
-
-
-def _name(line: PackLine) -> str:
-    return line.name

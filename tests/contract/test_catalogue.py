@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,15 @@ async def test_what_is_given_back_can_be_taken_again(database: Database) -> None
     await quotas.settle(deletion)
     assert await quotas.held(tenant) == Amounts()
     await quotas.settle(await quotas.reserve(owner, ONE))
+
+
+async def test_a_write_that_became_less_gives_the_rest_back(database: Database) -> None:
+    """Of three concepts two had names that were taken."""
+    tenant = await added(database, concepts=3)
+    quotas, owner = SqlQuotas(database), Owner(tenant, "u")
+    reservation = await quotas.reserve(owner, Amounts(concepts=3, avatars=6, bytes=3_000))
+    await quotas.settle(replace(reservation, amounts=ONE))
+    assert await quotas.held(tenant) == ONE
 
 
 async def test_ending_a_reservation_twice_counts_once(database: Database) -> None:

@@ -30,10 +30,10 @@ from rap_serve.adapters.pictures import PictureLoader
 from rap_serve.adapters.sealed_blobs import SealedBlobStore
 from rap_serve.adapters.sealed_memory import SealedMemory
 from rap_serve.adapters.zip_packs import ZipPack, zipped
+from rap_serve.domain.catalogue import Attempt, Reply
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import ConceptNotFound, Erased, InvalidInput, NotFound
 from rap_serve.domain.job import Job
-from rap_serve.domain.ports import Attempt, Reply
 from rap_serve.domain.tenancy import Act, Amounts, Caller, Consumption, Limits, Tenant, holdings
 from rap_serve.services.commit import Commit
 from rap_serve.services.enrol import AvatarDraft, Enrol

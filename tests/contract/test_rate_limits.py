@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rap_serve.adapters.rate_limits import LocalRateLimits, RedisRateLimits
+from rap_serve.domain.catalogue import RateLimits
 from rap_serve.domain.concept import new_ulid
-from rap_serve.domain.ports import RateLimits
 from rap_serve.domain.tenancy import Limits
 from rap_serve.services.throttle import Throttle, refusal
 from tests.contract.conftest import RedisServer

@@ -6,9 +6,9 @@ import pytest
 
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.replies import SqlReplies
+from rap_serve.domain.catalogue import Attempt, Reply
 from rap_serve.domain.concept import new_ulid
 from rap_serve.domain.errors import InProgress, KeyReused
-from rap_serve.domain.ports import Attempt, Reply
 
 STORED = Reply(201, {"etag": '"1"'}, b'{"id": "01"}')
 

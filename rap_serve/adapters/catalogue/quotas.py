@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Table, delete, insert, select, update
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.owners import at, know
 from rap_serve.adapters.catalogue.schema import owners, reservations, tenants
+from rap_serve.domain.catalogue import Reservation
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import QuotaExceeded, TenantNotFound
-from rap_serve.domain.ports import Reservation
 from rap_serve.domain.tenancy import Amounts
 
 KINDS = ("concepts", "avatars", "bytes")
@@ -42,13 +42,14 @@ class SqlQuotas:
         """See Quotas."""
 
         def work(connection: Connection) -> None:
-            if not _ended(connection, reservation):
+            reserved = _ended(connection, reservation)
+            if reserved is None:
                 self._suspect(connection, reservation.owner)
-            else:
-                falling = reservation.amounts + -reservation.amounts.rising()
-                _add(connection, tenants, tenants.c.id == reservation.owner.tenant, falling)
-                know(connection, reservation.owner)
-                _add(connection, owners, at(reservation.owner), reservation.amounts)
+                return
+            change = reservation.amounts + -reserved.rising()
+            _add(connection, tenants, tenants.c.id == reservation.owner.tenant, change)
+            know(connection, reservation.owner)
+            _add(connection, owners, at(reservation.owner), reservation.amounts)
 
         await self._database.write(work)
 
@@ -61,8 +62,9 @@ class SqlQuotas:
         """See Quotas."""
 
         def work(connection: Connection) -> None:
-            if _ended(connection, reservation):
-                _add(connection, tenants, tenants.c.id == reservation.owner.tenant, -reservation.amounts.rising())
+            reserved = _ended(connection, reservation)
+            if reserved is not None:
+                _add(connection, tenants, tenants.c.id == reservation.owner.tenant, -reserved.rising())
 
         await self._database.write(work)
 
@@ -81,8 +83,9 @@ class SqlQuotas:
         owner = reservation.owner
 
         def work(connection: Connection) -> None:
-            if _ended(connection, reservation):
-                _add(connection, tenants, tenants.c.id == owner.tenant, -reservation.amounts.rising())
+            reserved = _ended(connection, reservation)
+            if reserved is not None:
+                _add(connection, tenants, tenants.c.id == owner.tenant, -reserved.rising())
                 _correct(connection, owner, actual)
 
         await self._database.write(work)
@@ -126,9 +129,13 @@ def _correct(connection: Connection, owner: Owner, actual: Amounts) -> None:
     connection.execute(update(owners).where(at(owner)).values(**_columns(actual)))
 
 
-def _ended(connection: Connection, reservation: Reservation) -> bool:
-    """Whether this call is the one that ends it."""
-    return bool(connection.execute(delete(reservations).where(reservations.c.id == reservation.id)).rowcount)
+def _ended(connection: Connection, reservation: Reservation) -> Amounts | None:
+    """What was reserved, where this call is the one that ends it."""
+    mine = reservations.c.id == reservation.id
+    reserved = connection.execute(select(*_columns_of(reservations)).where(mine)).first()
+    if reserved is None or not connection.execute(delete(reservations).where(mine)).rowcount:
+        return None
+    return Amounts(**dict(zip(KINDS, reserved, strict=True)))
 
 
 def _add(connection: Connection, table: Table, where: Any, amounts: Amounts) -> None:

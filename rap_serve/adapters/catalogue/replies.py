@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.schema import replies
+from rap_serve.domain.catalogue import Attempt, Reply
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import InProgress, KeyReused, Unavailable
-from rap_serve.domain.ports import Attempt, Reply
 
 KEPT_MS = 24 * 3_600_000
 SWEEP_SECONDS = 600.0

@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from rap_serve.adapters.catalogue.audit import note
 from rap_serve.adapters.catalogue.database import Database, next_revision
 from rap_serve.adapters.catalogue.schema import clock, keys, tenants
+from rap_serve.domain.catalogue import TenancyChanges
 from rap_serve.domain.errors import Conflict, NotFound, TenantNotFound
-from rap_serve.domain.ports import TenancyChanges
 from rap_serve.domain.tenancy import Act, ApiKey, Limits, Tenant, TenantState, checked_scopes
 
 

@@ -26,9 +26,9 @@ from rap_serve.api.schemas import (
     concept_json,
     version_json,
 )
+from rap_serve.domain.catalogue import Attempt
 from rap_serve.domain.concept import Concept, Owner
 from rap_serve.domain.errors import InvalidInput
-from rap_serve.domain.ports import Attempt
 from rap_serve.services.edit import ConceptPatch
 from rap_serve.services.enrol import AvatarDraft
 from rap_serve.services.remember import ConceptDraft
