@@ -54,6 +54,8 @@ def launch(loop: Callable[[Config], None], config: Config, *, name: str, place: 
     Without ``resume`` what an earlier run of that name kept is dropped.
     """
     os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # on a machine that is busy with other things
+    os.environ.setdefault("RAY_agent_register_timeout_ms", "180000")
     import ray
     from ray.train import CheckpointConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
