@@ -67,7 +67,7 @@ def owner() -> Owner:
     return Owner("contract", new_ulid())
 
 
-@pytest.fixture(scope="session", params=["lite", "server"])
+@pytest.fixture(scope="package", params=["lite", "server"])
 def milvus_uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Each kind of Milvus. RAP_TEST_MILVUS_URI names a server to use instead of our own, a newer one for example."""
     given = os.environ.get("RAP_TEST_MILVUS_URI")
@@ -111,7 +111,7 @@ async def memory(milvus_uri: str) -> AsyncIterator[MilvusMemory]:
     await memory.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postgres_url() -> Iterator[str]:
     """One server for the suite."""
     programs = postgres.binaries()
