@@ -86,7 +86,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     pepper = _derived(settings, "api keys")
     authenticate = _authenticate(settings, tenants, pepper)
     await authenticate.start()
-    meter, replies = Meter(usage), SqlReplies(database)
+    meter, replies = Meter(usage), SqlReplies(database, master_key=_derived(settings, "replies"))
     recall = Recall(memory, cache)
     commit = Commit(cache=cache, quotas=quotas, owners=owners)
     recount = Recount(memory=memory, cache=cache, quotas=quotas)
@@ -121,6 +121,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         replies=replies,
         usage=usage,
         owners=owners,
+        jobs=jobs,
     )
 
     def open_pack(archive: bytes) -> ZipPack:

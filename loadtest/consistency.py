@@ -3,7 +3,7 @@
     python -m loadtest.consistency --home .rap --operations 10000 --owners 50 --clients 8
 
 Each client has connections of its own. Writes carry an idempotency key and are sent again, with the same key, until
-there is an answer; half of the edits say which version they replace. ``--kill gateway|redis|milvus`` adds outages.
+there is an answer; half of the edits say which version they replace. ``--kill gateway|milvus`` adds outages.
 """
 
 import argparse
@@ -155,7 +155,7 @@ async def duplicates(service: dict[str, str], world: World) -> int:
 
 
 async def outages(what: str, times: int, pause: float, home: Path) -> None:
-    """kill -9 (or for Redis a pause, a flush, a kill in turn) again and again."""
+    """kill -9 of one such process, again and again."""
     for number in range(times):
         await asyncio.sleep(pause)
         victims = [p for p in service_processes(home) if _is(p, what)]

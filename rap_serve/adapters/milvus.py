@@ -183,13 +183,24 @@ class MilvusMemory:
 
     def _insert(self, views: dict[str, Concept], job: Job) -> None:
         """Commits one version of a concept: its rows in ``concepts`` go as one operation."""
-        now_ms = time.time_ns() // 1_000_000
         for embedder, view in views.items():
-            rows = avatar_rows(view, embedder, now_ms=now_ms)
-            table = self._tables.avatars_of(len(rows[0]["vector"]), job) if rows else None
-            if table is not None:
-                self._tables.insert(table, rows, job)
+            self._insert_avatars(view, embedder, job)
         self._tables.insert(self._tables.concepts, [record_row(v, e) for e, v in views.items()], job)
+
+    def _insert_avatars(self, view: Concept, embedder: str, job: Job) -> None:
+        """What lets the concept be found by vector, where embeddings of that width are searched at all."""
+        rows = avatar_rows(view, embedder, now_ms=time.time_ns() // 1_000_000)
+        table = self._tables.avatars_of(len(rows[0]["vector"]), job) if rows else None
+        if table is not None:
+            self._tables.insert(table, rows, job)
+
+    def _delete_avatars(self, rows: Sequence[Row], owner: Owner, job: Job) -> None:
+        """The same, of record rows that go."""
+        for dim in {self._dim_of(r) for r in rows}:
+            table = self._tables.avatars_of(dim, job)
+            if table is not None:
+                pks = [pk for r in rows if self._dim_of(r) == dim for pk in avatar_pks(r, owner)]
+                self._tables.delete(table, pks, job)
 
     def _add(self, owner: Owner, concepts: Sequence[Concept], job: Job) -> frozenset[str]:
         names = {r["name_key"] for r in newest(self._heads(owner, "version > 0", job))}
@@ -228,16 +239,12 @@ class MilvusMemory:
 
     def _adopt(self, owner: Owner, records: Records, job: Job) -> None:
         """What is there already, from an earlier attempt perhaps, makes room first."""
-        for row in self._records(owner, job).concepts:
-            table = self._tables.avatars_of(self._dim_of(row), job)
-            self._tables.delete(table or self._tables.avatars, avatar_pks(row, owner), job)
-        for table in (self._tables.concepts, self._tables.history):
-            self._tables.delete(table, [r["pk"] for r in self._rows(table, owner, "version > 0", ("pk",), job)], job)
-        now_ms = time.time_ns() // 1_000_000
+        there = self._records(owner, job)
+        self._delete_avatars(there.concepts, owner, job)
+        self._tables.delete(self._tables.concepts, [row["pk"] for row in there.concepts], job)
+        self._tables.delete(self._tables.history, [row["pk"] for row in there.history], job)
         for row in records.concepts:
-            avatars = avatar_rows(concept_of(row, owner, row["embedder"]), row["embedder"], now_ms=now_ms)
-            table = self._tables.avatars_of(len(avatars[0]["vector"]), job) if avatars else None
-            self._tables.insert(table or self._tables.avatars, avatars if table else [], job)
+            self._insert_avatars(concept_of(row, owner, row["embedder"]), row["embedder"], job)
         kept = {"scope": owner.scope, "vector": [0.0, 0.0]}
         self._tables.insert(self._tables.history, [{**row, **kept} for row in records.history], job)
         self._tables.insert(self._tables.concepts, [{**row, **kept} for row in records.concepts], job)
@@ -256,11 +263,7 @@ class MilvusMemory:
         """
         try:
             self._tables.delete(self._tables.concepts, [r["pk"] for r in rows], job)
-            for dim in {self._dim_of(r) for r in rows}:
-                table = self._tables.avatars_of(dim, job)
-                if table is not None:
-                    pks = [pk for r in rows if self._dim_of(r) == dim for pk in avatar_pks(r, owner)]
-                    self._tables.delete(table, pks, job)
+            self._delete_avatars(rows, owner, job)
             self._tables.delete(self._tables.history, past, job)
             self._sweep(owner, job)
         except Unavailable:

@@ -31,13 +31,12 @@ class SealedBlobStore:
         """See BlobStore; what an earlier seal closed is not found."""
         sealed, media_type = await self._blobs.get(owner, key)
         known = self._known.get(owner.scope)
-        for seal in (known, None):
-            seal = seal or await self._fresh(owner)
-            try:
-                return await asyncio.to_thread(seal.open, sealed, PURPOSE), media_type
-            except ValueError:
-                continue  # the seal that was remembered is of an earlier epoch, or the picture is
-        raise NotFound("There is no such picture here.")
+        data = None if known is None else await _opened(known, sealed)
+        if data is None:  # a seal that was remembered may be of an earlier epoch
+            data = await _opened(await self._fresh(owner), sealed)
+        if data is None:
+            raise NotFound("There is no such picture here.")
+        return data, media_type
 
     async def delete(self, owner: Owner, keys: Sequence[str]) -> None:
         """See BlobStore."""
@@ -68,3 +67,11 @@ class SealedBlobStore:
         while len(self._known) > REMEMBERED_SEALS:
             self._known.popitem(last=False)
         return seal
+
+
+async def _opened(seal: Seal, sealed: bytes) -> bytes | None:
+    """The picture; None where another seal closed it."""
+    try:
+        return await asyncio.to_thread(seal.open, sealed, PURPOSE)
+    except ValueError:
+        return None

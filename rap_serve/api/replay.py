@@ -1,5 +1,6 @@
 """``Idempotency-Key``: a write that is sent again is answered again, and done once."""
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rap_serve.api.errors import answer_for
 from rap_serve.domain.catalogue import Attempt, Replies, Reply
-from rap_serve.domain.errors import InvalidInput, RapError
+from rap_serve.domain.errors import InvalidInput, RapError, Unavailable
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"
@@ -71,10 +72,11 @@ class Replay:
             await self._replies.abandon(attempt)
             raise
         reply = answer.reply()
-        if reply.status >= RETRIED_FROM or reply.status in RETRIED:
-            await self._replies.abandon(attempt)
-        else:
-            await self._replies.finish(attempt, Reply(reply.status, _kept(reply.headers), reply.body))
+        with contextlib.suppress(Unavailable):  # it is done; who sends it again finds that out
+            if reply.status >= RETRIED_FROM or reply.status in RETRIED:
+                await self._replies.abandon(attempt)
+            else:
+                await self._replies.finish(attempt, Reply(reply.status, _kept(reply.headers), reply.body))
         await _send(send, reply, {})
 
 

@@ -223,6 +223,12 @@ class Jobs(Protocol):
     async def keep(self, job: Job) -> bool:
         """How far it is, and a sign of life. False where it is to stop: cancelled, or another gateway's by now."""
 
+    async def hold(self, job_id: str) -> None:
+        """A sign of life and nothing else."""
+
+    async def purge(self, owner: Owner) -> int:
+        """Forgets a user's imports and exports, under way or ended; how many there were."""
+
     async def end(self, job: Job) -> None:
         """What came of it; nothing where it is another gateway's by now."""
 

@@ -14,7 +14,7 @@ class Job:
     """``done`` out of ``total`` steps, where the total is known. Times are milliseconds since 1970.
 
     ``wanted``: what was asked for. ``kept``: what it needs to go on after a gateway died. ``result``: what came of it,
-    in part while it runs. All of them plain values; none holds what users store.
+    in part while it runs; of an import it names lines that failed. All of them plain values.
     """
 
     id: str

@@ -59,6 +59,7 @@ class Purge:
         replies: Replies,
         usage: Usage,
         owners: Owners,
+        jobs: Jobs,
     ) -> None:
         self._memory = memory
         self._shelves = shelves
@@ -68,6 +69,7 @@ class Purge:
         self._replies = replies
         self._usage = usage
         self._owners = owners
+        self._jobs = jobs
 
     async def user(self, progress: Progress) -> Mapping[str, Any]:
         """The work of a user's erasure; its receipt."""
@@ -103,6 +105,7 @@ class Purge:
             "blobs": {"pictures": await self._blobs.purge(owner)},
             "caches": {"entries": await self._cache.purge(owner)},
             "idempotency_replies": {"replies": await self._replies.purge(owner)},
+            "jobs": {"imports_and_exports": await self._jobs.purge(owner)},
             "usage": {"rows_made_anonymous": await self._usage.anonymise(owner)},
             "logs": {"entries": 0, "note": "logs hold no names, texts, pictures or user ids"},
             "in_flight": {"note": "requests that came in before find their user erased, and store nothing"},

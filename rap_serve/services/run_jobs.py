@@ -10,13 +10,12 @@ from typing import Any, TypeAlias
 
 from rap_serve.domain.catalogue import Jobs
 from rap_serve.domain.concept import new_ulid
-from rap_serve.domain.errors import RapError, Unavailable
+from rap_serve.domain.errors import Overloaded, RapError, Unavailable
 from rap_serve.domain.job import Job, JobKind
 
 JOBS_AT_ONCE = 3
 POLL_SECONDS = 1.0
 SIGN_OF_LIFE_SECONDS = 3.0
-MOST_TRIES = 5
 _log = logging.getLogger(__name__)
 
 
@@ -42,14 +41,14 @@ class Progress:
         while True:
             await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
             with contextlib.suppress(Unavailable):
-                await self._jobs.keep(self.job)
+                await self._jobs.hold(self.job.id)
 
 
 Work: TypeAlias = Callable[[Progress], Awaitable[Mapping[str, Any]]]
 
 
 class RunJobs:
-    """Claims jobs and does them. A gateway that dies loses none: another goes on where it was."""
+    """Claims jobs and does them. None is lost: where a gateway dies, or a part is away, it goes on later."""
 
     def __init__(self, jobs: Jobs, work: Mapping[JobKind, Work]) -> None:
         self._jobs = jobs
@@ -82,13 +81,8 @@ class RunJobs:
             ended = replace(progress.job, state="done", result=result)
         except Stopped:
             ended = replace(progress.job, state="cancelled")
-        except Unavailable as error:
-            tries = int(progress.job.kept.get("tries", 0)) + 1
-            if tries < MOST_TRIES:  # left to lie until it is past its lease; then it is taken up again
-                with contextlib.suppress(Stopped, Unavailable):
-                    await progress.keep(kept={**progress.job.kept, "tries": tries})
-                return
-            ended = _failed(progress.job, error)
+        except (Unavailable, Overloaded):
+            return  # taken up again where it was, once it is past its lease
         except RapError as error:
             ended = _failed(progress.job, error)
         except Exception as error:  # noqa: BLE001 - the outermost seam of work that nobody waits for

@@ -32,7 +32,7 @@ from rap_serve.adapters.sealed_memory import SealedMemory
 from rap_serve.adapters.zip_packs import ZipPack, zipped
 from rap_serve.domain.catalogue import Attempt, Reply
 from rap_serve.domain.concept import Owner, new_ulid
-from rap_serve.domain.errors import ConceptNotFound, Erased, InvalidInput, NotFound
+from rap_serve.domain.errors import ConceptNotFound, Erased, InvalidInput, JobNotFound, NotFound
 from rap_serve.domain.job import Job
 from rap_serve.domain.tenancy import Act, Amounts, Caller, Consumption, Limits, Tenant, holdings
 from rap_serve.services.commit import Commit
@@ -142,7 +142,7 @@ def place_of(
         calibration=load_calibration(str(MODELS / "embedder")),
         lookalike_confidence=0.9,
     )
-    usage, replies = SqlUsage(database), SqlReplies(database)
+    usage, replies = SqlUsage(database), SqlReplies(database, master_key=b"m" * 32)
     purge = Purge(
         memory=memory,
         shelves=shelved,
@@ -152,6 +152,7 @@ def place_of(
         replies=replies,
         usage=usage,
         owners=owners,
+        jobs=jobs,
     )
     take_in = Import(blobs=blobs, pictures=pictures, recall=recall, remember=remember, open_pack=opened)
     give_out = Export(blobs=blobs, pictures=pictures, recall=recall, zipped=zipped)
@@ -327,7 +328,8 @@ async def test_an_erased_user_is_unreadable_at_once_and_purged_by_the_job(place:
     await place.remember(place.ann, await drafted("bo"))
     kept = await place.remember(Owner(place.tenant, "bea"), await drafted("bo"))
     await SqlUsage(place.database).add([Consumption(tenant=place.tenant, user="ann", day="2026-01-01", kind="chat")])
-    replies = SqlReplies(place.database)
+    replies = SqlReplies(place.database, master_key=b"m" * 32)
+    exported = await place.ended(await place.transfers.give_out(place.ann))
     attempt = await replies.begin(place.tenant, "k", user="ann", fingerprint="f")
     assert isinstance(attempt, Attempt)
     await replies.finish(attempt, Reply(201, {}, b"bo"))
@@ -338,8 +340,11 @@ async def test_an_erased_user_is_unreadable_at_once_and_purged_by_the_job(place:
     assert ended.result["state"] == "purged"
     receipt: dict[str, Any] = ended.result["receipt"]
     assert receipt["memory"] == {"concepts": 1, "avatars": 1}
-    assert receipt["blobs"] == {"pictures": 1}
+    assert receipt["blobs"] == {"pictures": 2}  # and the archive of the export
+    with pytest.raises(JobNotFound):
+        await place.jobs.get(place.tenant, exported.id)
     assert receipt["idempotency_replies"] == {"replies": 1}
+    assert receipt["jobs"] == {"imports_and_exports": 1}
     assert receipt["usage"] == {"rows_made_anonymous": 1}
     assert await place.names(place.ann) == ["new"] and len(await place.blobs.keys(place.ann)) == 1
     assert await place.names(Owner(place.tenant, "bea")) == [kept.concept.name]

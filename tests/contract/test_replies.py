@@ -3,7 +3,9 @@
 import asyncio
 
 import pytest
+from sqlalchemy import select
 
+from rap_serve.adapters.catalogue import schema
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.replies import SqlReplies
 from rap_serve.domain.catalogue import Attempt, Reply
@@ -22,7 +24,11 @@ async def begun(replies: SqlReplies, key: str, fingerprint: str = "f") -> Attemp
 
 async def test_an_answer_is_given_again_on_every_gateway(databases: tuple[Database, Database]) -> None:
     """To who sends the same with the same key, and to no other tenant."""
-    here, there, key = SqlReplies(databases[0]), SqlReplies(databases[1]), new_ulid()
+    here, there, key = (
+        SqlReplies(databases[0], master_key=b"m" * 32),
+        SqlReplies(databases[1], master_key=b"m" * 32),
+        new_ulid(),
+    )
     attempt = await begun(here, key)
     assert attempt.number == 1
     await here.finish(attempt, STORED)
@@ -34,9 +40,18 @@ async def test_an_answer_is_given_again_on_every_gateway(databases: tuple[Databa
         await there.begin("t", key, user="ann", fingerprint="g")
 
 
+async def test_an_answer_is_kept_closed(databases: tuple[Database, Database]) -> None:
+    """It may say what a user stores, and the database is no place to read that."""
+    replies, key = SqlReplies(databases[0], master_key=b"m" * 32), new_ulid()
+    await replies.finish(await begun(replies, key), Reply(201, {}, b"marker"))
+    query = select(schema.replies.c.body).where(schema.replies.c.key == key)
+    kept = await databases[1].read(lambda connection: connection.execute(query).scalar_one())
+    assert b"marker" not in kept
+
+
 async def test_of_many_at_once_one_does_it(databases: tuple[Database, Database]) -> None:
     """The others are told that somebody is at it."""
-    gateways, key = [SqlReplies(database) for database in databases], new_ulid()
+    gateways, key = [SqlReplies(database, master_key=b"m" * 32) for database in databases], new_ulid()
     begins = (gateways[n % 2].begin("t", key, user="", fingerprint="f") for n in range(20))
     found = await asyncio.gather(*begins, return_exceptions=True)
     assert sum(isinstance(f, Attempt) for f in found) == 1
@@ -45,7 +60,7 @@ async def test_of_many_at_once_one_does_it(databases: tuple[Database, Database])
 
 async def test_what_was_abandoned_is_tried_as_if_for_the_first_time(databases: tuple[Database, Database]) -> None:
     """Under another write id, with other parameters if need be."""
-    replies, key = SqlReplies(databases[0]), new_ulid()
+    replies, key = SqlReplies(databases[0], master_key=b"m" * 32), new_ulid()
     first = await begun(replies, key)
     await replies.abandon(first)
     second = await begun(replies, key, fingerprint="g")
@@ -54,7 +69,11 @@ async def test_what_was_abandoned_is_tried_as_if_for_the_first_time(databases: t
 
 async def test_a_dead_gateways_attempt_is_taken_over(databases: tuple[Database, Database]) -> None:
     """Under the same write id; if it was not dead after all, it can change nothing any more."""
-    dead, alive, key = SqlReplies(databases[0], hold_seconds=2), SqlReplies(databases[1]), new_ulid()
+    dead, alive, key = (
+        SqlReplies(databases[0], master_key=b"m" * 32, hold_seconds=2),
+        SqlReplies(databases[1], master_key=b"m" * 32),
+        new_ulid(),
+    )
     first = await begun(dead, key)
     with pytest.raises(InProgress):
         await begun(alive, key)
@@ -70,7 +89,11 @@ async def test_a_dead_gateways_attempt_is_taken_over(databases: tuple[Database, 
 
 async def test_a_slow_attempt_is_not_taken_over_while_its_gateway_lives(databases: tuple[Database, Database]) -> None:
     """It keeps saying so."""
-    slow, other, key = SqlReplies(databases[0], hold_seconds=0.6), SqlReplies(databases[1]), new_ulid()
+    slow, other, key = (
+        SqlReplies(databases[0], master_key=b"m" * 32, hold_seconds=0.6),
+        SqlReplies(databases[1], master_key=b"m" * 32),
+        new_ulid(),
+    )
     attempt, watching = await begun(slow, key), asyncio.create_task(slow.watch())
     await asyncio.sleep(1.5)
     with pytest.raises(InProgress):

@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.schema import jobs
-from rap_serve.domain.concept import new_ulid
+from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import JobNotFound
 from rap_serve.domain.job import ENDED, Job
 
@@ -45,9 +45,13 @@ class SqlJobs:
     async def claim(self) -> Job | None:
         """See Jobs."""
 
+        now_ms = _now_ms()
+        free = (jobs.c.state == "queued") | ((jobs.c.state == "running") & (jobs.c.held_until < now_ms))
+        waiting = select(jobs.c.id).where(free).limit(1)
+        if await self._database.read(lambda connection: connection.execute(waiting).first()) is None:
+            return None  # who only looks keeps no writer waiting
+
         def work(connection: Connection) -> Job | None:
-            now_ms = _now_ms()
-            free = (jobs.c.state == "queued") | ((jobs.c.state == "running") & (jobs.c.held_until < now_ms))
             query = select(jobs).where(free).order_by(jobs.c.id).limit(1).with_for_update(skip_locked=True)
             row = connection.execute(query).mappings().first()
             if row is None:
@@ -65,10 +69,22 @@ class SqlJobs:
 
         def work(connection: Connection) -> bool:
             held = connection.execute(update(jobs).where(mine).values(**values, held_until=_now_ms() + self._hold_ms))
-            cancelling = connection.execute(select(jobs.c.cancelling).where(jobs.c.id == job.id)).scalar_one()
+            cancelling = connection.execute(select(jobs.c.cancelling).where(jobs.c.id == job.id)).scalar()
             return bool(held.rowcount) and not cancelling
 
         return await self._database.write(work)
+
+    async def hold(self, job_id: str) -> None:
+        """See Jobs."""
+        mine = (jobs.c.id == job_id) & (jobs.c.holder == self._holder) & (jobs.c.state == "running")
+        longer = update(jobs).where(mine).values(held_until=_now_ms() + self._hold_ms)
+        await self._database.write(lambda connection: connection.execute(longer))
+
+    async def purge(self, owner: Owner) -> int:
+        """See Jobs."""
+        theirs = (jobs.c.tenant == owner.tenant) & (jobs.c.user == owner.user) & jobs.c.kind.in_(("import", "export"))
+        gone = delete(jobs).where(theirs)
+        return await self._database.write(lambda connection: connection.execute(gone).rowcount)
 
     async def end(self, job: Job) -> None:
         """See Jobs."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from rap_serve.adapters.catalogue.database import Database
+from rap_serve.adapters.catalogue.owners import closed, opened
 from rap_serve.adapters.catalogue.schema import replies
 from rap_serve.domain.catalogue import Attempt, Reply
 from rap_serve.domain.concept import Owner, new_ulid
@@ -23,10 +24,13 @@ class SqlReplies:
     """See Replies. An attempt belongs to the gateway that makes it for as long as that gateway says so.
 
     It says so every third of ``hold_seconds`` (``watch``); if it dies, another may take over once they are past.
+    Bodies say what users store, so they lie closed.
     """
 
-    def __init__(self, database: Database, *, hold_seconds: float = 6.0) -> None:
+    def __init__(self, database: Database, *, master_key: bytes, hold_seconds: float = 6.0) -> None:
+        """``master_key``: 32 bytes, the same on every gateway."""
         self._database = database
+        self._master_key = master_key
         self._hold_ms = round(hold_seconds * 1_000)
         self._holder = new_ulid()
         self._under_way = 0
@@ -50,7 +54,7 @@ class SqlReplies:
             if row["fingerprint"] != fingerprint:
                 raise KeyReused("This Idempotency-Key came with another request; use a new key for a new request.")
             if row["status"] is not None:
-                return _reply(row)
+                return self._reply(row)
             if now_ms < row["held_until"]:
                 raise InProgress("A request with this Idempotency-Key is being worked on; try again in a moment.")
             connection.execute(update(replies).where(mine).values(**held, attempt=row["attempt"] + 1))
@@ -68,7 +72,8 @@ class SqlReplies:
         """See Replies."""
         self._under_way -= 1
         answered: dict[str, Any] = {"status": reply.status, "headers": json.dumps(dict(reply.headers))}
-        change = update(replies).where(self._of(attempt)).values(**answered, body=reply.body)
+        body = closed(self._master_key, reply.body, _context(attempt.tenant, attempt.key))
+        change = update(replies).where(self._of(attempt)).values(**answered, body=body)
         await self._database.write(lambda connection: connection.execute(change))
 
     async def abandon(self, attempt: Attempt) -> None:
@@ -103,6 +108,10 @@ class SqlReplies:
             old = delete(replies).where(replies.c.begun_at < _now_ms() - KEPT_MS)
             await self._database.write(lambda connection: connection.execute(old))
 
+    def _reply(self, row: RowMapping) -> Reply:
+        body = opened(self._master_key, bytes(row["body"]), _context(row["tenant"], row["key"]))
+        return Reply(row["status"], json.loads(row["headers"]), body)
+
     def _of(self, attempt: Attempt) -> Any:
         """Its row, as long as no other gateway has taken over."""
         return _at(attempt.tenant, attempt.key) & (replies.c.holder == self._holder)
@@ -112,8 +121,8 @@ def _at(tenant: str, key: str) -> Any:
     return (replies.c.tenant == tenant) & (replies.c.key == key)
 
 
-def _reply(row: RowMapping) -> Reply:
-    return Reply(row["status"], json.loads(row["headers"]), bytes(row["body"]))
+def _context(tenant: str, key: str) -> str:
+    return f"reply {tenant} {key}"
 
 
 def _now_ms() -> int:
