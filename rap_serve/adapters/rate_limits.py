@@ -10,6 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from rap_serve.adapters.redis_cache import Breaker, RedisAway
 from rap_serve.domain.tenancy import Allowance
 
 MINUTE = 60.0
@@ -77,14 +78,14 @@ class RedisRateLimits:
             protocol=2,
         )
         self._script = self._redis.register_script(_TAKE)
+        self._breaker = Breaker()
         self._own = LocalRateLimits()
 
     async def take(self, bucket: str, amount: int, *, per_minute: int) -> Allowance:
         """See RateLimits."""
         try:
             taken, level = await self._run(bucket, amount, per_minute, force=False)
-        except (RedisError, OSError) as error:
-            _log.warning("rate limits are this gateway's own: %s", type(error).__name__)
+        except RedisAway:
             return await self._own.take(bucket, amount, per_minute=per_minute)
         return allowance(level, amount, per_minute, taken=taken)
 
@@ -92,7 +93,7 @@ class RedisRateLimits:
         """See RateLimits."""
         try:
             await self._run(bucket, -amount, per_minute, force=True)
-        except (RedisError, OSError):
+        except RedisAway:
             await self._own.give_back(bucket, amount, per_minute=per_minute)
 
     async def close(self) -> None:
@@ -101,7 +102,14 @@ class RedisRateLimits:
 
     async def _run(self, bucket: str, amount: int, per_minute: int, *, force: bool) -> tuple[bool, float]:
         keys, arguments = [f"rap:1:rate:{{{bucket}}}"], [per_minute, amount, int(force)]
-        taken, level = cast("tuple[int, bytes]", await self._script(keys, arguments))
+        self._breaker.check()
+        try:
+            taken, level = cast("tuple[int, bytes]", await self._script(keys, arguments))
+        except (RedisError, OSError) as error:
+            self._breaker.failed()
+            _log.warning("rate limits are this gateway's own: %s", type(error).__name__)
+            raise RedisAway("The shared limits do not answer.") from error
+        self._breaker.succeeded()
         return bool(taken), float(level)
 
 
