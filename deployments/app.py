@@ -22,10 +22,10 @@ def build(settings: Settings) -> Application:
     if not settings.auth.secret.get_secret_value():
         raise InvalidInput("Set auth.secret (RAP_AUTH__SECRET) to a long random text, once and for ever.")
     detector = _deployment(DetectorDeployment, settings.detector.serve).bind(settings.detector)
-    embedder = _deployment(EmbedderDeployment, settings.embedder.serve).bind(settings.embedder)
+    embedders = [_deployment(EmbedderDeployment, e.serve, prefix).bind(e) for prefix, e in settings.embedders.items()]
     gateway = _deployment(IngressDeployment, settings.ingress.serve)
-    return gateway.bind(settings, detector, embedder, build_mllm(settings.mllm))
+    return gateway.bind(settings, detector, build_mllm(settings.mllm), *embedders)
 
 
-def _deployment(shell: type, settings: ServeSettings) -> Deployment:
-    return serve.deployment(shell, name=shell.__name__, **serve_options(settings))
+def _deployment(shell: type, settings: ServeSettings, prefix: str = "") -> Deployment:
+    return serve.deployment(shell, name=prefix + shell.__name__, **serve_options(settings))

@@ -45,7 +45,7 @@ class Status:
 
     def deployment(self, deployment: str, serve_status: str, message: str) -> None:
         """Takes over what Serve says of one deployment."""
-        step = "mllm" if deployment.startswith(MLLM_PREFIX) else STEP_BY_DEPLOYMENT[deployment]
+        step = "mllm" if deployment.startswith(MLLM_PREFIX) else STEP_BY_DEPLOYMENT[deployment.removeprefix("Next")]
         state: State = "done" if serve_status.endswith("HEALTHY") and "UN" not in serve_status else "running"
         self._set(step, state, message if state == "running" else "")
 

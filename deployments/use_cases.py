@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ray.serve.handle import DeploymentHandle
@@ -16,6 +17,7 @@ from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.replies import SqlReplies
 from rap_serve.adapters.catalogue.shelves import SqlShelves
+from rap_serve.adapters.catalogue.spaces import SqlSpaces
 from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.catalogue.usage import SqlUsage
 from rap_serve.adapters.local_cache import LocalCache
@@ -30,6 +32,7 @@ from rap_serve.adapters.sealed_memory import SealedMemory
 from rap_serve.adapters.zip_packs import ZipPack, zipped
 from rap_serve.api.deps import UseCases
 from rap_serve.domain.catalogue import RateLimits, Seals
+from rap_serve.domain.concept import EmbeddingSpace
 from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.ports import Cache
 from rap_serve.domain.prompt import LAYOUTS
@@ -40,6 +43,7 @@ from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.commit import Commit, Recount
 from rap_serve.services.describe import Describe
 from rap_serve.services.edit import Edit, Forget
+from rap_serve.services.embedding import EmbeddingModel, EmbeddingModels
 from rap_serve.services.enrol import Enrol
 from rap_serve.services.erase import Erase, Purge
 from rap_serve.services.history import History
@@ -47,6 +51,7 @@ from rap_serve.services.look import Look
 from rap_serve.services.meter import Meter
 from rap_serve.services.move import Move, MoveTenant
 from rap_serve.services.recall import Recall
+from rap_serve.services.reembed import Reembed, StartReembedding
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
 from rap_serve.services.run_jobs import RunJobs
@@ -57,48 +62,48 @@ from rap_serve.settings import AuthorisationSettings, MilvusSettings, Settings, 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The handles of the deployments, and what their weights are called. ``dim``: of the embeddings."""
+    """The handles of the deployments, and what their weights are called. ``spaces``: those of ``embedders``."""
 
     detector: DeploymentHandle
-    embedder: DeploymentHandle
     mllm: DeploymentHandle
+    embedders: tuple[DeploymentHandle, ...]
     detector_version: str
-    embedder_version: str
-    dim: int
+    spaces: tuple[EmbeddingSpace, ...]
 
 
 async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> UseCases:
     """All of it, ready to serve. Raises Unavailable where the catalogue does not answer."""
     deadline = settings.ingress.deadline_seconds
     detector = RayDetector(models.detector, deadline_seconds=deadline)
-    embedder = RayEmbedder(models.embedder, deadline_seconds=deadline)
     mllm = RayMllm(models.mllm, deadline_seconds=deadline, secret=_derived(settings, "engine isolation"))
     database = Database(settings.catalogue.url.get_secret_value())
     owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
     shelves = SqlShelves(database)
-    shelved = ShelvedMemory(shelves, lambda shelf: _shelf(settings.milvus, models, shelf))
-    memory = SealedMemory(shelved, owners, dim=models.dim)
-    cache = _cache(settings, models.embedder_version, owners)
+    shelved = ShelvedMemory(shelves, lambda shelf: _shelf(settings.milvus, models.spaces[0], shelf))
+    memory = SealedMemory(shelved, owners, space=models.spaces[0])
+    cache = _cache(settings, models.spaces, owners)
     blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
     pictures = PictureLoader(settings.limits)
-    calibration = load_calibration(model_path(settings.embedder.calibration or settings.embedder.model))
+    spaces = SqlSpaces(database)
+    embedding = EmbeddingModels(_embedding_models(settings, models), spaces)
+    await embedding.refresh()
     tenants, quotas, usage = SqlTenants(database), SqlQuotas(database), SqlUsage(database)
     pepper = _derived(settings, "api keys")
     authenticate = _authenticate(settings, tenants, pepper)
     await authenticate.start()
     meter, replies = Meter(usage), SqlReplies(database, master_key=_derived(settings, "replies"))
-    recall = Recall(memory, cache)
+    recall = Recall(memory, cache, embedding)
     commit = Commit(cache=cache, quotas=quotas, owners=owners)
     recount = Recount(memory=memory, cache=cache, quotas=quotas)
     fallback = settings.detector.fallback_vocabulary
-    jobs = SqlJobs(database)
-    enrol = Enrol(detector=detector, embedder=embedder, blobs=blobs, pictures=pictures, fallback=fallback)
-    seen_by = "+".join((models.detector_version, settings.detector.text_encoder, models.embedder_version))
+    jobs, audit = SqlJobs(database), SqlAudit(database)
+    enrol = Enrol(detector=detector, models=embedding, blobs=blobs, pictures=pictures, fallback=fallback)
+    detector_version = f"{models.detector_version}+{settings.detector.text_encoder}"
     retrieve = Retrieve(
         recall=recall,
-        look=Look(detector=detector, embedder=embedder, cache=cache, models=seen_by, fallback=fallback),
+        look=Look(detector=detector, detector_version=detector_version, cache=cache, fallback=fallback),
         cache=cache,
-        calibration=calibration,
+        models=embedding,
         policy=_policy(settings.authorisation),
         observe=metrics.retrieval,
     )
@@ -109,7 +114,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         recall=recall,
         enrol=enrol,
         describe=Describe(mllm=mllm, pictures=pictures, model=settings.mllm.model_id),
-        calibration=calibration,
+        models=embedding,
         lookalike_confidence=settings.authorisation.lookalike_confidence,
     )
     purge = Purge(
@@ -135,27 +140,38 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
             "erase-user": purge.user,
             "erase-tenant": purge.tenant,
             "move-tenant": Move(memory=shelved, owners=owners, cache=cache),
+            "re-embed": Reembed(
+                memory=memory,
+                stored=shelved,
+                owners=owners,
+                cache=cache,
+                enrol=enrol,
+                models=embedding,
+                spaces=spaces,
+            ),
         },
     )
 
     async def check_ready() -> None:
-        await asyncio.gather(memory.ping(), ping(models.detector, models.embedder, models.mllm))
+        await asyncio.gather(memory.ping(), ping(models.detector, models.mllm, *models.embedders))
 
     return UseCases(
         authenticate=authenticate,
         administer=Administer(tenants, pepper=pepper, shelves=settings.milvus.shelves),
+        embedding=embedding,
+        reembed=StartReembedding(models=embedding, jobs=jobs, audit=audit),
         move=MoveTenant(shelves=shelves, tenants=tenants, jobs=jobs),
         throttle=Throttle(_rate_limits(settings), authenticate.limits),
         meter=meter,
         tenants=tenants,
         quotas=quotas,
         usage=usage,
-        audit=SqlAudit(database),
+        audit=audit,
         replies=replies,
         jobs=jobs,
         transfers=StartTransfers(jobs=jobs, blobs=blobs, open_pack=open_pack),
         erase=Erase(cache=cache, owners=owners, tenants=tenants, jobs=jobs),
-        background=(authenticate.watch, meter.watch, recount.watch, replies.watch, run_jobs.watch),
+        background=(authenticate.watch, embedding.watch, meter.watch, recount.watch, replies.watch, run_jobs.watch),
         pictures=pictures,
         check_ready=check_ready,
         recall=recall,
@@ -179,25 +195,37 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     )
 
 
-def _cache(settings: Settings, embedder_version: str, seals: Seals) -> Cache:
+def _cache(settings: Settings, spaces: Sequence[EmbeddingSpace], seals: Seals) -> Cache:
     if settings.redis.url is None:
         return LocalCache(max_bytes=settings.ingress.cache_bytes)
     return RedisCache(
         settings.redis.url.get_secret_value(),
         seals=seals,
-        embedder_version=embedder_version,
+        embedder_version="+".join(space.version for space in spaces),
         timeout_seconds=settings.redis.timeout_seconds,
         local_bytes=settings.ingress.cache_bytes,
         sole_gateway=settings.ingress.serve.max_replicas == 1,
     )
 
 
-def _shelf(settings: MilvusSettings, models: Models, shelf: str) -> MilvusMemory:
+def _embedding_models(settings: Settings, models: Models) -> list[EmbeddingModel]:
+    deadline = settings.ingress.deadline_seconds
+    running = zip(settings.embedders.values(), models.embedders, models.spaces, strict=True)
+    return [
+        EmbeddingModel(
+            space,
+            RayEmbedder(handle, deadline_seconds=deadline),
+            load_calibration(model_path(e.calibration or e.model)),
+        )
+        for e, handle, space in running
+    ]
+
+
+def _shelf(settings: MilvusSettings, space: EmbeddingSpace, shelf: str) -> MilvusMemory:
     return MilvusMemory(
         uri=settings.uri,
         token=settings.token.get_secret_value(),
-        dim=models.dim,
-        embedder_version=models.embedder_version,
+        space=space,
         timeout_seconds=settings.timeout_seconds,
         prefix=f"rap_{shelf}" if shelf else "rap",
     )

@@ -174,7 +174,10 @@ class IngressSettings(_Group):
 
 
 class Settings(BaseSettings):
-    """The whole configuration of one cluster."""
+    """The whole configuration of one cluster.
+
+    ``next_embedder``: runs beside ``embedder`` while everything is embedded anew; see ``rap admin re-embed``.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="RAP_", env_nested_delimiter="__", frozen=True, extra="forbid", protected_namespaces=()
@@ -187,10 +190,17 @@ class Settings(BaseSettings):
     blobs: BlobSettings = BlobSettings()
     detector: DetectorSettings
     embedder: EmbedderSettings
+    next_embedder: EmbedderSettings | None = None
     mllm: MllmSettings
     authorisation: AuthorisationSettings = AuthorisationSettings()
     limits: LimitSettings = LimitSettings()
     ingress: IngressSettings = IngressSettings()
+
+    @property
+    def embedders(self) -> dict[str, EmbedderSettings]:
+        """Those that run, by what their deployments' names begin with."""
+        following = {} if self.next_embedder is None else {"Next": self.next_embedder}
+        return {"": self.embedder, **following}
 
     @classmethod
     def load(cls, profile: str) -> "Settings":

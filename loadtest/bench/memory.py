@@ -27,7 +27,7 @@ from pymilvus import MilvusClient
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
-from rap_serve.domain.concept import Avatar, Concept, Owner, Vector, new_ulid
+from rap_serve.domain.concept import Avatar, Concept, EmbeddingSpace, Owner, Vector, new_ulid
 from rap_serve.domain.ports import Moment
 from tests.contract.milvus_server import MilvusServer
 
@@ -35,12 +35,17 @@ QUERIES = 10
 NEIGHBOURS = 5
 
 
+def space_of(options: argparse.Namespace) -> EmbeddingSpace:
+    """Of random directions."""
+    return EmbeddingSpace("bench", options.dim)
+
+
 class Place:
     """Two owners with concepts in one memory, and what they wrote last."""
 
     def __init__(self, memory: MilvusMemory, options: argparse.Namespace) -> None:
         self._memory = memory
-        self._dim = options.dim
+        self._space = space_of(options)
         self._concepts = options.concepts
         self._rng = np.random.default_rng(0)
         self.mine, self.other = Owner("bench", new_ulid()), Owner("bench", new_ulid())
@@ -85,12 +90,17 @@ class Place:
     def _avatars(self) -> tuple[Avatar, ...]:
         return (
             Avatar(
-                id=new_ulid(), image_key="k", picture_size=(1, 1), box_xyxy=None, embedding=self._vector(), size_bytes=1
+                id=new_ulid(),
+                image_key="k",
+                picture_size=(1, 1),
+                box_xyxy=None,
+                embeddings={self._space.version: self._vector()},
+                size_bytes=1,
             ),
         )
 
     def _vector(self) -> Vector:
-        vector = self._rng.normal(size=self._dim).astype(np.float32)
+        vector = self._rng.normal(size=self._space.dim).astype(np.float32)
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
@@ -154,7 +164,7 @@ async def measured(uri: str, options: argparse.Namespace) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _memory(uri: str, options: argparse.Namespace) -> AsyncIterator[MilvusMemory]:
-    memory = MilvusMemory(uri=uri, dim=options.dim, embedder_version="bench", timeout_seconds=60.0)
+    memory = MilvusMemory(uri=uri, space=space_of(options), timeout_seconds=60.0)
     await memory.ping()
     yield memory
     await memory.close()

@@ -21,22 +21,22 @@ from tqdm import tqdm
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
-from rap_serve.domain.concept import Avatar, Concept, Owner, new_ulid
+from rap_serve.domain.concept import Avatar, Concept, EmbeddingSpace, Owner, new_ulid
 
-DIM = 1_280
+SPACE = EmbeddingSpace("bench", 1_280)
 READS = 100
 
 
 def concept(owner: Owner, number: int, rng: np.random.Generator) -> Concept:
     """Something with a random embedding."""
-    vector = rng.normal(size=DIM).astype(np.float32)
+    vector = rng.normal(size=SPACE.dim).astype(np.float32)
     avatar = Avatar(
         id=new_ulid(),
         image_key="k",
         size_bytes=1,
         picture_size=(320, 320),
         box_xyxy=(0.0, 0.0, 9.0, 9.0),
-        embedding=vector / np.linalg.norm(vector),
+        embeddings={SPACE.version: vector / np.linalg.norm(vector)},
     )
     fields = {"name": f"thing-{number}", "category": "mug", "info": "A mug." * 20}
     return Concept(id=new_ulid(), owner=owner, version=1, created_at=1, updated_at=1, avatars=(avatar,), **fields)
@@ -61,7 +61,7 @@ async def measured(memory: MilvusMemory, tenants: int) -> dict[str, float]:
     library, nearest = [], []
     for _ in range(READS):
         owner = owner_of(rng.randrange(tenants))
-        queries = vectors.normal(size=(4, DIM)).astype(np.float32)
+        queries = vectors.normal(size=(4, SPACE.dim)).astype(np.float32)
         began = time.perf_counter()
         await memory.library(owner)
         between = time.perf_counter()
@@ -82,7 +82,7 @@ def size_of(folder: Path) -> int:
 
 async def run(options: argparse.Namespace, uri: str, folder: Path | None, pid: int | None) -> dict[str, object]:
     """The figures, and the ratio of many to few."""
-    memory = MilvusMemory(uri=uri, dim=DIM, embedder_version="bench", timeout_seconds=120)
+    memory = MilvusMemory(uri=uri, space=SPACE, timeout_seconds=120)
     await fill(memory, 0, options.few, options.concepts)
     few = await measured(memory, options.few)
     await fill(memory, options.few, options.many, options.concepts)

@@ -1,17 +1,18 @@
 """Libraries and features as bytes: msgpack with a schema version, never pickle, so a cache can run no code."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from rap_serve.domain.concept import Avatar, Concept, Owner
+from rap_serve.domain.concept import Avatar, Concept, EmbeddingSpace, Owner, Vector
 from rap_serve.domain.library import Library
 from rap_serve.domain.ports import Features
 from rap_serve.domain.region import BoxXyxy, Region
 
-SCHEMA = 2
+SCHEMA = 3
 _MALFORMED = (ValueError, TypeError, LookupError, msgpack.UnpackException)
 
 
@@ -30,17 +31,19 @@ def encode_library(owner: Owner, library: Library) -> bytes:
             c.updated_at,
             c.write_id,
             [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy, a.shows] for a in c.avatars],
-            bool(c.embeddings),
+            bool(c.embeddings(library.space.version)),
         ]
         for c in library.concepts
     ]
-    return _packed(["library", owner.scope, concepts, *_matrix_fields(library.matrix)])
+    space = [library.space.version, library.space.dim]
+    return _packed(["library", owner.scope, space, concepts, *_matrix_fields(library.matrix)])
 
 
 def decode_library(owner: Owner, data: bytes) -> Library | None:
     """The library; None for bytes of another schema, of another owner, or of no sense."""
     try:
-        scope, packed_concepts, shape, raw = _unpacked("library", data)
+        scope, packed_space, packed_concepts, shape, raw = _unpacked("library", data)
+        space = EmbeddingSpace(str(packed_space[0]), int(packed_space[1]))
         if scope != owner.scope:
             return None
         matrix = _matrix(shape, raw)
@@ -59,7 +62,9 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
             avatars,
             seen,
         ) in packed_concepts:
-            rows = matrix[row : row + len(avatars)] if seen else [None] * len(avatars)
+            rows: Sequence[Mapping[str, Vector]] = [{} for _ in avatars]
+            if seen:
+                rows = [{space.version: vector} for vector in matrix[row : row + len(avatars)]]
             row += len(avatars) if seen else 0
             concepts.append(
                 Concept(
@@ -81,14 +86,14 @@ def decode_library(owner: Owner, data: bytes) -> Library | None:
                             size_bytes=size_bytes,
                             picture_size=(size[0], size[1]),
                             box_xyxy=box and _box(box),
-                            embedding=embedding,
+                            embeddings=embeddings,
                             shows=shows,
                         )
-                        for (a_id, key, size_bytes, size, box, shows), embedding in zip(avatars, rows, strict=True)
+                        for (a_id, key, size_bytes, size, box, shows), embeddings in zip(avatars, rows, strict=True)
                     ),
                 )
             )
-        return Library.over(tuple(concepts), matrix) if row == len(matrix) else None
+        return Library.over(tuple(concepts), matrix, space) if row == len(matrix) else None
     except _MALFORMED:
         return None
 

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,11 +15,11 @@ from rap_serve.adapters.milvus_schema import (
     HEAD_FIELDS,
     MAX_DIM,
     RECORD_FIELDS,
-    VECTOR_FIELDS,
     VERSION_FIELDS,
     WHOLE_FIELDS,
     Records,
     Row,
+    avatar_ids,
     avatar_pks,
     avatar_rows,
     concept_of,
@@ -27,17 +27,18 @@ from rap_serve.adapters.milvus_schema import (
     history_pk,
     history_row,
     key_of,
+    known_embeddings,
     literal,
     name_key,
     newest,
     of_owner,
     one_of,
     record_row,
-    seen_by,
     version_of,
+    with_embeddings,
 )
 from rap_serve.adapters.milvus_tables import Job, Tables
-from rap_serve.domain.concept import MAX_VERSIONS, Concept, ConceptVersion, Owner
+from rap_serve.domain.concept import MAX_VERSIONS, Concept, ConceptVersion, EmbeddingSpace, Owner, Vector
 from rap_serve.domain.errors import ConceptNotFound, InvalidInput, Unavailable, VersionMismatch, name_taken
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
@@ -68,26 +69,26 @@ class MilvusMemory:
         *,
         uri: str,
         token: str = "",
-        dim: int,
-        embedder_version: str,
+        space: EmbeddingSpace,
         timeout_seconds: float = 10.0,
         prefix: str = "rap",
     ) -> None:
-        """``prefix``: of the collections' names. Connects on first use."""
-        if dim > MAX_DIM:
-            raise InvalidInput(f"Embeddings of {dim} numbers are too long; the limit is {MAX_DIM}.")
-        self._tables = Tables(uri=uri, token=token, dim=dim, prefix=prefix)
-        self._dim = dim
-        self._embedder = key_of(embedder_version)
+        """``space``: where a caller names none; ``prefix``: of the collections' names. Connects on first use."""
+        if space.dim > MAX_DIM:
+            raise InvalidInput(f"Embeddings of {space.dim} numbers are too long; the limit is {MAX_DIM}.")
+        self._tables = Tables(uri=uri, token=token, prefix=prefix)
+        self._space = space
         self._timeout = timeout_seconds
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="milvus")
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._swept: set[str] = set()
         self._flushing: asyncio.Task[None] | None = None
 
-    async def library(self, owner: Owner, *, after: Moment | None = None) -> Library:
-        """All of the owner's concepts, with embeddings where this version of the embedder made them."""
-        return await self._read(lambda job: self._library(owner, job), after)
+    async def library(
+        self, owner: Owner, *, space: EmbeddingSpace | None = None, after: Moment | None = None
+    ) -> Library:
+        """See ConceptMemory."""
+        return await self._read(lambda job: self._library(owner, space or self._space, job), after)
 
     async def put(
         self, concept: Concept, *, expected_version: int | None, after: Moment | None = None
@@ -127,13 +128,29 @@ class MilvusMemory:
         _, moment = await self._write(owner, lambda job: self._adopt(owner, records, job), None)
         return moment
 
+    async def complete(self, owner: Owner, space: EmbeddingSpace, embeddings: Mapping[str, Vector]) -> Moment | None:
+        """See ReembeddableConcepts."""
+        _, moment = await self._write(owner, lambda job: self._complete(owner, space, embeddings, job), None)
+        return moment
+
+    async def keep_only(self, owner: Owner, space: EmbeddingSpace) -> Moment | None:
+        """See ReembeddableConcepts."""
+        _, moment = await self._write(owner, lambda job: self._keep_only(owner, space, job), None)
+        return moment
+
     async def nearest(
-        self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None
+        self,
+        owner: Owner,
+        queries: Matrix,
+        *,
+        k: int,
+        space: EmbeddingSpace | None = None,
+        after: Moment | None = None,
     ) -> list[list[Neighbour]]:
         """See ConceptMemory; exact."""
         if not len(queries):
             return []
-        return await self._read(lambda job: self._nearest(owner, queries, k, job), after)
+        return await self._read(lambda job: self._nearest(owner, queries, k, space or self._space, job), after)
 
     async def ping(self) -> None:
         """See ConceptMemory."""
@@ -146,10 +163,10 @@ class MilvusMemory:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self._tables.close()
 
-    def _library(self, owner: Owner, job: Job) -> Library:
+    def _library(self, owner: Owner, space: EmbeddingSpace, job: Job) -> Library:
         rows = self._tables.query(self._tables.concepts, of_owner(owner), RECORD_FIELDS, job)
-        heads = newest(rows, embedder=self._embedder)
-        return Library.of([concept_of(row, owner, self._embedder) for row in heads], dim=self._dim)
+        heads = newest(rows, embedder=key_of(space.version))
+        return Library.of([concept_of(row, owner, space.version) for row in heads], space)
 
     def _put(self, concept: Concept, expected_version: int | None, job: Job) -> None:
         owner, key = concept.owner, name_key(concept.name)
@@ -162,45 +179,60 @@ class MilvusMemory:
         others = {r["concept_id"] for r in rows} - {concept.id}
         if others and any(r["name_key"] == key for r in newest(self._heads(owner, one_of(others), job))):
             raise name_taken(concept.name)
-        foreign = self._foreign(owner, mine, job)
         self._tables.insert(self._tables.history, [history_row(r, owner) for r in newest(mine)], job)
-        self._insert(self._views(concept, [r for r in foreign if r["version"] == expected_version]), job)
+        self._insert(self._seen(concept, [r for r in mine if r["version"] == expected_version], job), job)
         outdated = history_pk(owner.scope, concept.id, concept.version - MAX_VERSIONS)
-        own = [r for r in mine if r["embedder"] == self._embedder]
-        self._remove_after_commit(owner, [*own, *foreign], [outdated] if concept.version > MAX_VERSIONS else [], job)
+        self._remove_after_commit(owner, mine, [outdated] if concept.version > MAX_VERSIONS else [], job)
 
-    def _foreign(self, owner: Owner, rows: list[Row], job: Job) -> list[Row]:
-        """Those of ``rows`` that other embedders have made, whole."""
-        pks = [r["pk"] for r in rows if r["embedder"] != self._embedder]
+    def _seen(self, concept: Concept, replaced: list[Row], job: Job) -> list[Row]:
+        """The concept as each embedder sees it: with the embeddings that it brings and those that are stored.
+
+        ``replaced``: the rows of the version before it. An embedder that has not seen all of its avatars is left out.
+        """
+        brought: dict[str, dict[str, Vector]] = {row["embedder"]: {} for row in replaced}
+        for avatar in concept.avatars:
+            for version, vector in avatar.embeddings.items():
+                brought.setdefault(key_of(version), {})[avatar.id] = vector
+        wanted = [avatar.id for avatar in concept.avatars]
+        pks = [row["pk"] for row in replaced if brought[row["embedder"]].keys() != set(wanted)]
         condition = f"pk in [{', '.join(map(literal, pks))}]"
-        return self._rows(self._tables.concepts, owner, condition, WHOLE_FIELDS, job) if pks else []
+        for row in self._rows(self._tables.concepts, concept.owner, condition, WHOLE_FIELDS, job) if pks else []:
+            brought[row["embedder"]] = known_embeddings(row) | brought[row["embedder"]]
+        seen = {e: [known[id_] for id_ in wanted] for e, known in brought.items() if known.keys() >= set(wanted)}
+        return [record_row(concept, e, v) for e, v in (seen or {key_of(self._space.version): []}).items()]
 
-    def _views(self, concept: Concept, foreign: list[Row]) -> dict[str, Concept]:
-        """The concept as each embedder sees it: with our embeddings, and with those of others as far as they hold."""
-        views = {r["embedder"]: seen_by(r, concept) for r in foreign}
-        kept = {embedder: view for embedder, view in views.items() if view is not None}
-        return kept if kept and not concept.embeddings else {self._embedder: concept, **kept}
+    def _insert(self, records: list[Row], job: Job) -> None:
+        """Commits: what searches need goes first, then all records as one operation."""
+        now_ms = time.time_ns() // 1_000_000
+        for dim in {embeddings_of(r).shape[1] for r in records} - {0}:
+            found = [r for r in records if embeddings_of(r).shape[1] == dim]
+            rows = [row for record in found for row in avatar_rows(record, now_ms=now_ms)]
+            self._tables.insert(self._tables.avatars_of(dim, job), rows, job)
+        self._tables.insert(self._tables.concepts, records, job)
 
-    def _insert(self, views: dict[str, Concept], job: Job) -> None:
-        """Commits one version of a concept: its rows in ``concepts`` go as one operation."""
-        for embedder, view in views.items():
-            self._insert_avatars(view, embedder, job)
-        self._tables.insert(self._tables.concepts, [record_row(v, e) for e, v in views.items()], job)
+    def _delete_avatars(self, records: Sequence[Row], job: Job) -> None:
+        """What searches need of these records, however long their embeddings are."""
+        pks = [pk for record in records for pk in avatar_pks(record)]
+        for table in self._tables.avatars(job).values():
+            self._tables.delete(table, pks, job)
 
-    def _insert_avatars(self, view: Concept, embedder: str, job: Job) -> None:
-        """What lets the concept be found by vector, where embeddings of that width are searched at all."""
-        rows = avatar_rows(view, embedder, now_ms=time.time_ns() // 1_000_000)
-        table = self._tables.avatars_of(len(rows[0]["vector"]), job) if rows else None
-        if table is not None:
-            self._tables.insert(table, rows, job)
+    def _complete(self, owner: Owner, space: EmbeddingSpace, embeddings: Mapping[str, Vector], job: Job) -> None:
+        """Adds to current versions the rows of an embedder that had not seen them."""
+        embedder = key_of(space.version)
+        rows = newest(self._rows(self._tables.concepts, owner, "version > 0", WHOLE_FIELDS, job), embedder=embedder)
+        lacking = [row for row in rows if row["embedder"] != embedder or not known_embeddings(row)]
+        ready = [row for row in lacking if embeddings.keys() >= set(avatar_ids(row))]
+        made = [with_embeddings(r, embedder, [embeddings[id_] for id_ in avatar_ids(r)]) for r in ready]
+        self._tables.delete(self._tables.concepts, [r["pk"] for r in ready if r["embedder"] == embedder], job)
+        self._insert(made, job)
 
-    def _delete_avatars(self, rows: Sequence[Row], owner: Owner, job: Job) -> None:
-        """The same, of record rows that go."""
-        for dim in {self._dim_of(r) for r in rows}:
-            table = self._tables.avatars_of(dim, job)
-            if table is not None:
-                pks = [pk for r in rows if self._dim_of(r) == dim for pk in avatar_pks(r, owner)]
-                self._tables.delete(table, pks, job)
+    def _keep_only(self, owner: Owner, space: EmbeddingSpace, job: Job) -> None:
+        """Removes the rows of other embedders, of concepts that this one has seen."""
+        rows = self._heads(owner, "version > 0", job)
+        ours = {(r["concept_id"], r["version"]) for r in newest(rows) if r["embedder"] == key_of(space.version)}
+        gone = [r for r in rows if r["embedder"] != key_of(space.version) and (r["concept_id"], r["version"]) in ours]
+        self._tables.delete(self._tables.concepts, [r["pk"] for r in gone], job)
+        self._delete_avatars(gone, job)
 
     def _add(self, owner: Owner, concepts: Sequence[Concept], job: Job) -> frozenset[str]:
         names = {r["name_key"] for r in newest(self._heads(owner, "version > 0", job))}
@@ -210,11 +242,7 @@ class MilvusMemory:
             if key not in names:
                 names.add(key)
                 free.append(concept)
-        now_ms = time.time_ns() // 1_000_000
-        rows = [row for concept in free for row in avatar_rows(concept, self._embedder, now_ms=now_ms)]
-        if rows:
-            self._tables.insert(self._tables.avatars, rows, job)
-            self._tables.insert(self._tables.concepts, [record_row(c, self._embedder) for c in free], job)
+        self._insert([row for concept in free for row in self._seen(concept, [], job)], job)
         return frozenset(c.id for c in concepts) - {c.id for c in free}
 
     def _delete(self, owner: Owner, concept_id: str, expected_version: int | None, job: Job) -> Concept:
@@ -222,10 +250,10 @@ class MilvusMemory:
         rows = self._rows(self._tables.concepts, owner, mine, WHOLE_FIELDS, job)
         if not rows:
             raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
-        (head,) = newest(rows, embedder=self._embedder)
+        (head,) = newest(rows, embedder=key_of(self._space.version))
         if expected_version is not None:
             _check_version(concept_id, [head], expected_version)
-        gone = concept_of(head, owner, self._embedder)
+        gone = concept_of(head, owner, self._space.version)
         past = [r["pk"] for r in self._rows(self._tables.history, owner, mine, ("pk",), job)]
         self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r["version"] < head["version"]], job)
         self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r["version"] == head["version"]], job)
@@ -240,14 +268,12 @@ class MilvusMemory:
     def _adopt(self, owner: Owner, records: Records, job: Job) -> None:
         """What is there already, from an earlier attempt perhaps, makes room first."""
         there = self._records(owner, job)
-        self._delete_avatars(there.concepts, owner, job)
+        self._delete_avatars(there.concepts, job)
         self._tables.delete(self._tables.concepts, [row["pk"] for row in there.concepts], job)
         self._tables.delete(self._tables.history, [row["pk"] for row in there.history], job)
-        for row in records.concepts:
-            self._insert_avatars(concept_of(row, owner, row["embedder"]), row["embedder"], job)
         kept = {"scope": owner.scope, "vector": [0.0, 0.0]}
         self._tables.insert(self._tables.history, [{**row, **kept} for row in records.history], job)
-        self._tables.insert(self._tables.concepts, [{**row, **kept} for row in records.concepts], job)
+        self._insert([{**row, **kept} for row in records.concepts], job)
 
     def _history(self, owner: Owner, concept_id: str, job: Job) -> tuple[ConceptVersion, ...]:
         mine = one_of([concept_id])
@@ -263,16 +289,12 @@ class MilvusMemory:
         """
         try:
             self._tables.delete(self._tables.concepts, [r["pk"] for r in rows], job)
-            self._delete_avatars(rows, owner, job)
+            self._delete_avatars(rows, job)
             self._tables.delete(self._tables.history, past, job)
             self._sweep(owner, job)
         except Unavailable:
             self._swept.discard(owner.scope)
             _log.warning("replaced rows were left behind")
-
-    def _dim_of(self, row: Row) -> int:
-        """How wide the embeddings of a record row are; one that was not read whole is our own."""
-        return embeddings_of(row).shape[1] if VECTOR_FIELDS[0] in row else self._dim
 
     def _sweep(self, owner: Owner, job: Job) -> None:
         """Removes what dead writers left, once per process and owner, and again after a write that failed."""
@@ -282,22 +304,24 @@ class MilvusMemory:
         current = {(r["concept_id"], r["version"]) for r in newest(heads)}
         old = [r["pk"] for r in heads if (r["concept_id"], r["version"]) not in current]
         condition = f"{of_owner(owner)} and written_at < {time.time_ns() // 1_000_000 - GRACE_MS}"
-        rows = self._tables.query(self._tables.avatars, condition, ("pk", "concept_id", "version"), job)
-        orphans = [r["pk"] for r in rows if (r["concept_id"], r["version"]) not in current]
+        for table in self._tables.avatars(job).values():
+            rows = self._tables.query(table, condition, ("pk", "concept_id", "version"), job)
+            orphans = [r["pk"] for r in rows if (r["concept_id"], r["version"]) not in current]
+            self._tables.delete(table, orphans, job)
         alive = {concept_id for concept_id, _ in current}
         past = self._rows(self._tables.history, owner, "version > 0", ("pk", "concept_id"), job)
         self._tables.delete(self._tables.concepts, old, job)
-        self._tables.delete(self._tables.avatars, orphans, job)
         self._tables.delete(self._tables.history, [r["pk"] for r in past if r["concept_id"] not in alive], job)
         self._swept.add(owner.scope)
 
-    def _nearest(self, owner: Owner, queries: Matrix, k: int, job: Job) -> list[list[Neighbour]]:
+    def _nearest(self, owner: Owner, queries: Matrix, k: int, space: EmbeddingSpace, job: Job) -> list[list[Neighbour]]:
         """Searches wider until enough of what is found is current."""
-        condition = f"{of_owner(owner)} and embedder == {literal(self._embedder)}"
+        table = self._tables.avatars_of(space.dim, job)
+        condition = f"{of_owner(owner)} and embedder == {literal(key_of(space.version))}"
         limit = k
         while True:
             limit = min(limit, MAX_SEARCH_ROWS)
-            found = self._tables.search(condition, queries, limit, job)
+            found = self._tables.search(table, condition, queries, limit, job)
             ids = {hit["concept_id"] for hits in found for hit in hits}
             heads = newest(self._heads(owner, one_of(ids), job)) if ids else []
             current = {(r["concept_id"], r["version"]) for r in heads}

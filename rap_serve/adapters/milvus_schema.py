@@ -11,14 +11,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pymilvus import CollectionSchema, DataType, FieldSchema
 
-from rap_serve.domain.concept import Avatar, Concept, ConceptVersion, Owner, fold_name
+from rap_serve.domain.concept import Avatar, Concept, ConceptVersion, Owner, Vector, fold_name
 
 Row: TypeAlias = dict[str, Any]
 
@@ -29,7 +29,7 @@ MAX_DIM = PART_BYTES * VECTOR_PARTS * 3 // 4 // (16 * 4)  # 16 avatars of float3
 
 BODY_FIELDS = tuple(f"body_{i}" for i in range(BODY_PARTS))
 VECTOR_FIELDS = tuple(f"embeddings_{i}" for i in range(VECTOR_PARTS))
-HEAD_FIELDS = ("pk", "concept_id", "version", "embedder", "name_key", "avatar_count")
+HEAD_FIELDS = ("pk", "scope", "concept_id", "version", "embedder", "name_key", "avatar_count")
 VERSION_FIELDS = ("concept_id", "version", *BODY_FIELDS)
 RECORD_FIELDS = (*VERSION_FIELDS, "embedder", *VECTOR_FIELDS)
 WHOLE_FIELDS = tuple(dict.fromkeys((*HEAD_FIELDS, *RECORD_FIELDS)))
@@ -115,8 +115,8 @@ def name_key(name: str) -> str:
     return key_of(fold_name(name))
 
 
-def record_row(concept: Concept, embedder: str) -> Row:
-    """The row that is the concept, as ``embedder`` has seen it."""
+def record_row(concept: Concept, embedder: str, embeddings: Sequence[Vector]) -> Row:
+    """The row that is the concept, as ``embedder`` has seen it: one embedding an avatar, or none."""
     scope = concept.owner.scope
     body = {
         "name": concept.name,
@@ -129,9 +129,8 @@ def record_row(concept: Concept, embedder: str) -> Row:
         "write_id": concept.write_id,
         "avatars": [[a.id, a.image_key, a.size_bytes, a.picture_size, a.box_xyxy, a.shows] for a in concept.avatars],
     }
-    embeddings = np.array(concept.embeddings, "<f4")
     return {
-        "pk": key_of(scope, concept.id, concept.version, embedder),
+        "pk": record_pk(scope, concept.id, concept.version, embedder),
         "scope": scope,
         "concept_id": concept.id,
         "embedder": embedder,
@@ -140,36 +139,35 @@ def record_row(concept: Concept, embedder: str) -> Row:
         "avatar_count": len(concept.avatars),
         "vector": [0.0, 0.0],
         **_parts(_json(body), BODY_FIELDS),
-        **_parts(base64.b64encode(embeddings.tobytes()).decode(), VECTOR_FIELDS),
+        **_packed(embeddings),
     }
 
 
-def avatar_rows(concept: Concept, embedder: str, *, now_ms: int) -> list[Row]:
-    """The rows that let the concept be found by vector."""
-    return [
-        {
-            "pk": avatar_pk(concept.owner.scope, concept.id, concept.version, embedder, position),
-            "scope": concept.owner.scope,
-            "concept_id": concept.id,
-            "embedder": embedder,
-            "version": concept.version,
-            "avatar_id": avatar.id,
-            "written_at": now_ms,
-            "vector": embedding,
-        }
-        for position, (avatar, embedding) in enumerate(zip(concept.avatars, concept.embeddings, strict=False))
-    ]
+def with_embeddings(record: Row, embedder: str, embeddings: Sequence[Vector]) -> Row:
+    """The same version of the concept, as ``embedder`` has seen it."""
+    pk = record_pk(record["scope"], record["concept_id"], record["version"], embedder)
+    return {**record, "pk": pk, "embedder": embedder, "vector": [0.0, 0.0], **_packed(embeddings)}
 
 
-def avatar_pk(scope: str, concept_id: str, version: int, embedder: str, position: int) -> str:
-    """The key of the avatar at ``position`` of a concept's version."""
-    return key_of(scope, concept_id, version, embedder, position)
+def record_pk(scope: str, concept_id: str, version: int, embedder: str) -> str:
+    """The key of a concept's version, as ``embedder`` has seen it."""
+    return key_of(scope, concept_id, version, embedder)
 
 
-def avatar_pks(record: Row, owner: Owner) -> list[str]:
-    """The keys of all avatars of a record row."""
-    concept_id, version, embedder = record["concept_id"], record["version"], record["embedder"]
-    return [avatar_pk(owner.scope, concept_id, version, embedder, i) for i in range(record["avatar_count"])]
+def avatar_rows(record: Row, *, now_ms: int) -> list[Row]:
+    """The rows that let the concept of a record row be found by vector; none where it has no embeddings."""
+    vectors = embeddings_of(record)
+    if not vectors.size:
+        return []
+    shared = {field: record[field] for field in ("scope", "concept_id", "embedder", "version")}
+    named = zip(avatar_pks(record), avatar_ids(record), vectors, strict=True)
+    return [{"pk": pk, **shared, "avatar_id": id_, "written_at": now_ms, "vector": v} for pk, id_, v in named]
+
+
+def avatar_pks(record: Row) -> list[str]:
+    """The keys of all avatars of a record row, by their places in it."""
+    whose = record["scope"], record["concept_id"], record["version"], record["embedder"]
+    return [key_of(*whose, place) for place in range(record["avatar_count"])]
 
 
 def history_row(record: Row, owner: Owner) -> Row:
@@ -209,12 +207,12 @@ def embeddings_of(row: Mapping[str, Any]) -> NDArray[np.float32]:
     return vectors.reshape(count, len(vectors) // max(1, count))
 
 
-def concept_of(row: Mapping[str, Any], owner: Owner, embedder: str) -> Concept:
-    """The concept that a record row holds, with embeddings if they are of ``embedder``."""
+def concept_of(row: Mapping[str, Any], owner: Owner, version: str) -> Concept:
+    """The concept that a record row holds, with embeddings if they are of the space of that version."""
     body = _body(row)
     vectors = embeddings_of(row)
-    usable = row["embedder"] == embedder and vectors.size
-    embeddings = list(vectors) if usable else [None] * len(vectors)
+    usable = row["embedder"] == key_of(version) and vectors.size > 0
+    embeddings = [{version: vector} if usable else {} for vector in vectors]
     return Concept(
         id=row["concept_id"],
         owner=owner,
@@ -234,23 +232,23 @@ def concept_of(row: Mapping[str, Any], owner: Owner, embedder: str) -> Concept:
                 size_bytes=size_bytes,
                 picture_size=(size[0], size[1]),
                 box_xyxy=_box(box),
-                embedding=embedding,
+                embeddings=known,
                 shows=shows,
             )
-            for (avatar_id, key, size_bytes, size, box, shows), embedding in zip(
-                body["avatars"], embeddings, strict=True
-            )
+            for (avatar_id, key, size_bytes, size, box, shows), known in zip(body["avatars"], embeddings, strict=True)
         ),
     )
 
 
-def seen_by(row: Row, concept: Concept) -> Concept | None:
-    """``concept`` with the embeddings of a row of it; None where the row lacks one of its avatars."""
-    ids = [avatar[0] for avatar in _body(row)["avatars"]]
-    known = dict(zip(ids, embeddings_of(row), strict=True))
-    if not all(a.id in known and known[a.id].size for a in concept.avatars):
-        return None
-    return replace(concept, avatars=tuple(replace(a, embedding=known[a.id]) for a in concept.avatars))
+def avatar_ids(record: Row) -> list[str]:
+    """The avatars of a record row, in the order of its embeddings."""
+    return [avatar[0] for avatar in _body(record)["avatars"]]
+
+
+def known_embeddings(record: Row) -> dict[str, Vector]:
+    """The embeddings that a record row holds, by avatar."""
+    vectors = embeddings_of(record)
+    return dict(zip(avatar_ids(record), vectors, strict=True)) if vectors.size else {}
 
 
 def newest(rows: Sequence[Row], *, embedder: str = "") -> list[Row]:
@@ -274,6 +272,10 @@ def one_of(concept_ids: Iterable[str]) -> str:
 def literal(text: str) -> str:
     """A quoted literal of Milvus' filter language. ``text``: validated ids and hashes only."""
     return json.dumps(text)
+
+
+def _packed(embeddings: Sequence[Vector]) -> dict[str, str]:
+    return _parts(base64.b64encode(np.array(embeddings, "<f4").tobytes()).decode(), VECTOR_FIELDS)
 
 
 def _body(row: Mapping[str, Any]) -> Any:

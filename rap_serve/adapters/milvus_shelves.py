@@ -1,12 +1,12 @@
 """Concepts spread over shelves: sets of collections that many tenants share, or that one has for itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_schema import Records
 from rap_serve.domain.catalogue import Shelves
-from rap_serve.domain.concept import Concept, ConceptVersion, Owner
+from rap_serve.domain.concept import Concept, ConceptVersion, EmbeddingSpace, Owner, Vector
 from rap_serve.domain.errors import Conflict
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
@@ -30,9 +30,11 @@ class ShelvedMemory:
         self._opened = opened
         self._memories: dict[str, MilvusMemory] = {}
 
-    async def library(self, owner: Owner, *, after: Moment | None = None) -> Library:
+    async def library(
+        self, owner: Owner, *, space: EmbeddingSpace | None = None, after: Moment | None = None
+    ) -> Library:
         """See ConceptMemory."""
-        return await (await self._of(owner)).library(owner, after=after)
+        return await (await self._of(owner)).library(owner, space=space, after=after)
 
     async def put(
         self, concept: Concept, *, expected_version: int | None, after: Moment | None = None
@@ -61,10 +63,24 @@ class ShelvedMemory:
         return await (await self._of(owner)).history(owner, concept_id, after=after)
 
     async def nearest(
-        self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None
+        self,
+        owner: Owner,
+        queries: Matrix,
+        *,
+        k: int,
+        space: EmbeddingSpace | None = None,
+        after: Moment | None = None,
     ) -> list[list[Neighbour]]:
         """See ConceptMemory."""
-        return await (await self._of(owner)).nearest(owner, queries, k=k, after=after)
+        return await (await self._of(owner)).nearest(owner, queries, k=k, space=space, after=after)
+
+    async def complete(self, owner: Owner, space: EmbeddingSpace, embeddings: Mapping[str, Vector]) -> Moment | None:
+        """See ReembeddableConcepts."""
+        return await (await self._of(owner)).complete(owner, space, embeddings)
+
+    async def keep_only(self, owner: Owner, space: EmbeddingSpace) -> Moment | None:
+        """See ReembeddableConcepts."""
+        return await (await self._of(owner)).keep_only(owner, space)
 
     async def ping(self) -> None:
         """See ConceptMemory; asks one shelf, as all are of one cluster."""

@@ -73,14 +73,13 @@ class Tables:
     and server 2.3's loses rows of collections that have a partition key.
     """
 
-    def __init__(self, *, uri: str, token: str, dim: int, prefix: str) -> None:
+    def __init__(self, *, uri: str, token: str, prefix: str) -> None:
         self.concepts = f"{prefix}_concepts"
-        self.avatars = f"{prefix}_avatars_{dim}"
-        self._prefix = prefix
         self.history = f"{prefix}_history"
+        self._avatars = f"{prefix}_avatars_"
+        self._of_dims: dict[int, str] = {}
         self._uri = uri
         self._token = token
-        self._dim = dim
         self._client: MilvusClient | None = None
         self._opening = threading.Lock()
         self._lite = False
@@ -126,11 +125,11 @@ class Tables:
                 pages.close()
             return rows
 
-    def search(self, condition: str, queries: Matrix, limit: int, job: Job) -> list[list[Row]]:
-        """The ``limit`` avatars of the highest inner product per query, best first, with their ``distance``."""
+    def search(self, table: str, condition: str, queries: Matrix, limit: int, job: Job) -> list[list[Row]]:
+        """The ``limit`` avatars of ``table`` nearest each query, best first; their inner product is ``distance``."""
         with _translated():
             found = self._opened(job).search(
-                self.avatars,
+                table,
                 data=list(queries),
                 anns_field="vector",
                 filter=condition,
@@ -166,12 +165,18 @@ class Tables:
             job.wrote(timestamp)
         self._dirty_rows += len(pks)
 
-    def avatars_of(self, dim: int, job: Job) -> str | None:
-        """The table of the avatars of embedders of another width; None where there is none."""
-        table = f"{self._prefix}_avatars_{dim}"
-        with _translated():
-            found = table == self.avatars or self._opened(job).has_collection(table, timeout=job.left())
-        return table if found else None
+    def avatars(self, job: Job) -> dict[int, str]:
+        """The tables of avatars that are known here, by the length of their embeddings."""
+        self._opened(job)
+        return dict(self._of_dims)
+
+    def avatars_of(self, dim: int, job: Job) -> str:
+        """The table of the avatars whose embeddings are so long."""
+        client = self._opened(job)
+        if dim not in self._of_dims:
+            with self._opening, _translated():
+                self._open_avatars(client, dim, job)
+        return self._of_dims[dim]
 
     @property
     def flush_due(self) -> bool:
@@ -183,7 +188,7 @@ class Tables:
         self._dirty_rows = 0
         with _translated():
             client = self._opened(job)
-            for table in (self.concepts, self.avatars, self.history):
+            for table in (self.concepts, self.history, *self._of_dims.values()):
                 client.flush(table, timeout=job.left())
 
     def close(self) -> None:
@@ -202,11 +207,18 @@ class Tables:
                 self._lite = version.startswith("milvus_lite")  # the embedded server 2.3 says "v2.3.5-lite"
                 partitioned = not self._lite
                 self._create(client, self.concepts, concepts_schema(partitioned=partitioned), "L2", job)
-                self._create(client, self.avatars, avatars_schema(self._dim, partitioned=partitioned), "IP", job)
                 self._create(client, self.history, history_schema(partitioned=partitioned), "L2", job)
+                for table in client.list_collections(timeout=job.left()):
+                    if (dim := table.removeprefix(self._avatars)).isdigit():
+                        self._open_avatars(client, int(dim), job)
                 self._dirty_rows = DIRTY_ROWS  # what an earlier process left in memory
                 self._client = client
             return self._client
+
+    def _open_avatars(self, client: MilvusClient, dim: int, job: Job) -> None:
+        table = f"{self._avatars}{dim}"
+        self._create(client, table, avatars_schema(dim, partitioned=not self._lite), "IP", job)
+        self._of_dims[dim] = table
 
     def _create(self, client: MilvusClient, table: str, schema: CollectionSchema, metric: str, job: Job) -> None:
         """Creates, indexes and loads a collection, whatever of it is there already."""

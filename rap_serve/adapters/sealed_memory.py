@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from rap_serve.domain.catalogue import Seal, Seals
-from rap_serve.domain.concept import Concept, ConceptVersion, Owner, fold_name
+from rap_serve.domain.concept import Concept, ConceptVersion, EmbeddingSpace, Owner, fold_name
 from rap_serve.domain.errors import ConceptNotFound, NameTaken, name_taken
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
@@ -26,19 +26,22 @@ VERSION_TEXTS = ("name", "category", "info", "metadata")
 class SealedMemory:
     """Any concept memory, its texts closed by their owners' seals."""
 
-    def __init__(self, memory: ConceptMemory, seals: Seals, *, dim: int) -> None:
-        """``dim``: of the embeddings."""
+    def __init__(self, memory: ConceptMemory, seals: Seals, *, space: EmbeddingSpace) -> None:
+        """``space``: where a caller names none."""
         self._memory = memory
         self._seals = seals
-        self._dim = dim
+        self._space = space
 
-    async def library(self, owner: Owner, *, after: Moment | None = None) -> Library:
+    async def library(
+        self, owner: Owner, *, space: EmbeddingSpace | None = None, after: Moment | None = None
+    ) -> Library:
         """See ConceptMemory."""
+        space = space or self._space
         seal = await self._seals.of(owner)
         if seal is None:
-            return Library.of([], dim=self._dim)
-        sealed = await self._memory.library(owner, after=after)
-        return await asyncio.to_thread(_opened_library, seal, sealed, self._dim)
+            return Library.of([], space)
+        sealed = await self._memory.library(owner, space=space, after=after)
+        return await asyncio.to_thread(_opened_library, seal, sealed)
 
     async def put(
         self, concept: Concept, *, expected_version: int | None, after: Moment | None = None
@@ -86,11 +89,17 @@ class SealedMemory:
         )
 
     async def nearest(
-        self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None
+        self,
+        owner: Owner,
+        queries: Matrix,
+        *,
+        k: int,
+        space: EmbeddingSpace | None = None,
+        after: Moment | None = None,
     ) -> list[list[Neighbour]]:
         """See ConceptMemory."""
         known = {c.id for c in (await self.library(owner, after=after)).concepts}
-        found = await self._memory.nearest(owner, queries, k=k, after=after)
+        found = await self._memory.nearest(owner, queries, k=k, space=space, after=after)
         return [[near for near in row if near.concept_id in known] for row in found]
 
     async def purge(self, owner: Owner) -> dict[str, int]:
@@ -148,11 +157,11 @@ def _texts(seal: Seal, sealed: str, concept_id: str, version: int) -> dict[str, 
     return dict(json.loads(opened.decode("utf-8", "surrogatepass")))
 
 
-def _opened_library(seal: Seal, sealed: Library, dim: int) -> Library:
+def _opened_library(seal: Seal, sealed: Library) -> Library:
     opened = [concept for skeleton in sealed.concepts if (concept := _opened(seal, skeleton)) is not None]
     if len(opened) < len(sealed.concepts):
-        return Library.of(opened, dim=dim)
-    return Library(tuple(opened), sealed.matrix, sealed.starts, sealed.shows)
+        return Library.of(opened, sealed.space)
+    return Library(sealed.space, tuple(opened), sealed.matrix, sealed.starts, sealed.shows)
 
 
 def _purpose(concept_id: str, version: int) -> str:

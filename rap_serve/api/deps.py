@@ -15,11 +15,13 @@ from rap_serve.services.administer import Administer
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.edit import Edit, Forget
+from rap_serve.services.embedding import EmbeddingModels
 from rap_serve.services.erase import Erase
 from rap_serve.services.history import History
 from rap_serve.services.meter import Meter
 from rap_serve.services.move import MoveTenant
 from rap_serve.services.recall import Recall
+from rap_serve.services.reembed import StartReembedding
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
 from rap_serve.services.throttle import Throttle
@@ -47,6 +49,8 @@ class UseCases:
     jobs: Jobs
     transfers: StartTransfers
     erase: Erase
+    embedding: EmbeddingModels
+    reembed: StartReembedding
     background: tuple[Callable[[], Coroutine[None, None, None]], ...]
     pictures: Pictures
     check_ready: Callable[[], Awaitable[None]]

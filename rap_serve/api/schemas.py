@@ -179,6 +179,12 @@ class MoveBody(Body):
     pause_seconds: float = Field(0, ge=0, le=60, description="between two users, to leave room for others")
 
 
+class EmbedderBody(Body):
+    version: str = Field(description="of an embedder that runs; GET /admin/v1/embedders lists them")
+    grace_seconds: float = Field(86_400, ge=0, le=2_592_000, description="how long the way back stays open")
+    pause_seconds: float = Field(0, ge=0, le=60, description="between two batches, to leave room for others")
+
+
 class RotateBody(Body):
     overlap_seconds: float = Field(86_400, ge=0, le=MAX_KEY_SECONDS, description="how long the old key stays valid")
 

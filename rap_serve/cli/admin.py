@@ -19,6 +19,7 @@ from rap_serve.cli.jobs import followed, receipt
 app = typer.Typer(help="Run the service for others: tenants, keys, limits, usage, audit.", no_args_is_help=True)
 
 TENANTS = "/admin/v1/tenants"
+EMBEDDERS = "/admin/v1/embedders"
 PAGE = 100
 UNLIMITED = "none"
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -118,9 +119,43 @@ def move(
     with _client(home) as client:
         body = {"shelf": shelf, "grace_seconds": parsed_seconds(grace)}
         started = client.call("POST", f"{_tenant(tenant)}:move", body)
-        job = followed(client, started, "Moving", f"{_tenant(tenant)}/jobs")
+        job = followed(client, started, "Moving", f"{_tenant(tenant)}/jobs", until=_switched)
     moved = job["result"]
     _say(job, as_json, f"{moved['owners']} users with {moved['concepts']} concepts are on {shelf!r} now.")
+
+
+@friendly
+def embedders(as_json: JsonOption = False, home: HomeOption = DEFAULT_HOME) -> None:
+    """Lists the embedders that run, and which one answers."""
+    with _client(home) as client:
+        found = client.call("GET", EMBEDDERS)["data"]
+    _show(found, as_json, ("version", "dim", "answers"), found)
+
+
+@friendly
+def reembed(
+    embedder: Annotated[str, typer.Option(help="Its version: `rap admin embedders` lists them.")],
+    grace: Annotated[str, typer.Option(help="How long the way back stays open, for example 1h.")] = "1d",
+    pause: Annotated[str, typer.Option(help="Between two batches, to leave room for others.")] = "0s",
+    as_json: JsonOption = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Embeds everything anew; then that embedder answers. Returns when it does; the grace period goes on."""
+    body = {"version": embedder, "grace_seconds": parsed_seconds(grace), "pause_seconds": parsed_seconds(pause)}
+    with _client(home) as client:
+        job = followed(client, client.call("POST", EMBEDDERS, body), "Embedding", "/admin/v1/jobs", until=_switched)
+    seen = job["result"]
+    _say(
+        job,
+        as_json,
+        f"{embedder} answers now: {seen['concepts']} concepts of {seen['owners']} users, {seen['embedded']} pictures "
+        f"embedded anew, {seen['unreadable']} concepts without their pictures. Back again within {grace}: the same "
+        "command with the other embedder.",
+    )
+
+
+def _switched(job: dict[str, Any]) -> bool:
+    return bool(job["result"].get("switched"))
 
 
 @friendly
@@ -270,5 +305,6 @@ def _written(amounts: dict[str, int | None]) -> str:
 
 
 app.command("move-tenant")(move)
-for command in (tenants, create, limit, suspend, resume, erase, keys, issue, rotate, revoke, usage, audit):
+app.command("re-embed")(reembed)
+for command in (embedders, tenants, create, limit, suspend, resume, erase, keys, issue, rotate, revoke, usage, audit):
     app.command(command.__name__)(command)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,16 +66,26 @@ def told_import(job: dict[str, Any]) -> None:
         raise typer.Exit(1)
 
 
-def followed(client: RapClient, job: dict[str, Any], what: str, path: str = "/v1/jobs") -> dict[str, Any]:
-    """The job at its end, with a progress bar until then; raises CliError where it failed."""
+def followed(
+    client: RapClient,
+    job: dict[str, Any],
+    what: str,
+    path: str = "/v1/jobs",
+    *,
+    until: Callable[[dict[str, Any]], bool] = lambda job: False,
+) -> dict[str, Any]:
+    """The job at its end, with a progress bar until then; raises CliError where it failed.
+
+    ``until``: what is enough already while it goes on.
+    """
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(what, total=job["total"])
-        while job["state"] not in ENDED:
+        while job["state"] not in ENDED and not until(job):
             time.sleep(POLL_SECONDS)
             job = client.call("GET", f"{path}/{job['id']}")
             bar.update(task, completed=job["done"], total=job["total"])
-    if job["state"] != "done":
+    if job["state"] != "done" and not until(job):
         raise CliError(f"{what} ended as {job['state']}: {job['result'].get('error', {}).get('message', job['id'])}")
     return job
 

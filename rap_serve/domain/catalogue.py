@@ -63,6 +63,12 @@ class Owners(Protocol):
     async def page(self, tenant: str, *, after: str, limit: int) -> Sequence[str]:
         """Up to ``limit`` users of a tenant that ever stored something, after ``after``, in order."""
 
+    async def all_after(self, owner: Owner | None, *, limit: int) -> Sequence[Owner]:
+        """Up to ``limit`` owners of all tenants that ever stored something, after one of them, in order."""
+
+    async def count(self) -> int:
+        """How many owners ever stored something."""
+
 
 class Shelves(Protocol):
     """Where in the memory each owner is. Raises Unavailable."""
@@ -81,6 +87,16 @@ class Shelves(Protocol):
 
     async def assign(self, tenant: str, shelf: str, act: Act) -> None:
         """The tenant's new owners go to that shelf. Raises TenantNotFound."""
+
+
+class Spaces(Protocol):
+    """Which embedding space answers. Raises Unavailable."""
+
+    async def current(self) -> str:
+        """The version of the space; empty while none was ever chosen."""
+
+    async def switch(self, version: str) -> None:
+        """That one answers from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +241,9 @@ class Jobs(Protocol):
 
     async def hold(self, job_id: str) -> None:
         """A sign of life and nothing else."""
+
+    async def rest(self, job_id: str, *, until_ms: int) -> None:
+        """Nobody's until then, and to be claimed after; nothing where it is another gateway's by now."""
 
     async def purge(self, owner: Owner) -> int:
         """Forgets a user's imports and exports, under way or ended; how many there were."""

@@ -50,12 +50,23 @@ class Owner:
         return f"{self.tenant}/{self.user}"
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddingSpace:
+    """What one embedder's weights span: embeddings compare within it alone. ``dim``: how long they are."""
+
+    version: str
+    dim: int
+
+
+NOWHERE = EmbeddingSpace("", 0)
+"""The space of those who embed nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Avatar:
     """One picture of a concept.
 
-    ``embedding``: float32, (dim,), L2 norm 1, of the box or the whole picture; None where another embedder made it, so
-    that it compares with nothing.
+    ``embeddings``: of the box or the whole picture, by the version of their space: float32, (dim,), L2 norm 1.
     ``box_xyxy`` is in pixels of the picture as it was sent, which was ``picture_size`` (width, height); the
     stored picture may be smaller. ``size_bytes``: of the stored picture. ``shows``: false where it is a correction, a
     picture of something else that was taken for the concept.
@@ -66,7 +77,7 @@ class Avatar:
     size_bytes: int
     picture_size: tuple[int, int]
     box_xyxy: BoxXyxy | None
-    embedding: Vector | None
+    embeddings: Mapping[str, Vector] = field(default_factory=dict)
     shows: bool = True
 
     def box_in(self, pixels: Pixels) -> BoxXyxy | None:
@@ -108,10 +119,9 @@ class Concept:
     def folded_name(self) -> str:
         return fold_name(self.name)
 
-    @property
-    def embeddings(self) -> tuple[Vector, ...]:
-        """Of all avatars, or of none: a concept is found in pictures as a whole or not at all."""
-        found = tuple(a.embedding for a in self.avatars if a.embedding is not None)
+    def embeddings(self, version: str) -> tuple[Vector, ...]:
+        """In one space, of all avatars or of none: a concept is found in pictures as a whole or not at all."""
+        found = tuple(a.embeddings[version] for a in self.avatars if version in a.embeddings)
         return found if len(found) == len(self.avatars) else ()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-JobKind: TypeAlias = Literal["import", "export", "erase-user", "erase-tenant", "move-tenant"]
+JobKind: TypeAlias = Literal["import", "export", "erase-user", "erase-tenant", "move-tenant", "re-embed"]
 JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
 ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled")
 

@@ -6,38 +6,40 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rap_serve.domain.concept import Concept
+from rap_serve.domain.concept import Concept, EmbeddingSpace
 from rap_serve.domain.errors import ConceptNotFound
 from rap_serve.domain.match import Matrix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Library:
-    """A snapshot of an owner's concepts.
+    """A snapshot of an owner's concepts, to be searched in one embedding space.
 
     ``matrix``: float32, (rows, dim), the embeddings of all avatars, concept by concept; ``starts``: int64,
-    (concepts,), the first row of each concept. A concept that another embedder has seen has no rows: it is listed and
-    can be spoken of, and no picture shows it. ``shows``: bool, (rows,), false for corrections.
+    (concepts,), the first row of each concept. A concept that only another embedder has seen has no rows: it is listed
+    and can be spoken of, and no picture shows it. ``shows``: bool, (rows,), false for corrections.
     """
 
+    space: EmbeddingSpace
     concepts: tuple[Concept, ...]
     matrix: Matrix
     starts: NDArray[np.int64]
     shows: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, concepts: Sequence[Concept], *, dim: int) -> "Library":
+    def of(cls, concepts: Sequence[Concept], space: EmbeddingSpace) -> "Library":
         """The library of ``concepts``, ordered by id, so oldest first."""
         ordered = tuple(sorted(concepts, key=lambda c: c.id))
-        vectors = [v for c in ordered for v in c.embeddings]
-        return cls.over(ordered, np.stack(vectors) if vectors else np.zeros((0, dim), np.float32))
+        vectors = [v for c in ordered for v in c.embeddings(space.version)]
+        return cls.over(ordered, np.stack(vectors) if vectors else np.zeros((0, space.dim), np.float32), space)
 
     @classmethod
-    def over(cls, concepts: tuple[Concept, ...], matrix: Matrix) -> "Library":
+    def over(cls, concepts: tuple[Concept, ...], matrix: Matrix, space: EmbeddingSpace) -> "Library":
         """The library of ``concepts`` in their order, whose embeddings are the rows of ``matrix``."""
-        counts = np.array([0, *(len(c.embeddings) for c in concepts)], dtype=np.int64)
-        shows = np.array([a.shows for c in concepts if c.embeddings for a in c.avatars], dtype=np.bool_)
-        return cls(concepts, matrix, np.cumsum(counts)[:-1], shows)
+        seen = [c if c.embeddings(space.version) else None for c in concepts]
+        counts = np.array([0, *(len(c.avatars) if c else 0 for c in seen)], dtype=np.int64)
+        shows = np.array([a.shows for c in seen if c for a in c.avatars], dtype=np.bool_)
+        return cls(space, concepts, matrix, np.cumsum(counts)[:-1], shows)
 
     @property
     def categories(self) -> tuple[str, ...]:

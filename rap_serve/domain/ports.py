@@ -1,12 +1,12 @@
 """What the use cases need from the outside, and what they may rely on."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
 from rap_serve.domain.chat import Delta, Sampling
-from rap_serve.domain.concept import Concept, ConceptVersion, Owner
+from rap_serve.domain.concept import Concept, ConceptVersion, EmbeddingSpace, Owner, Vector
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.prompt import Turn
@@ -150,14 +150,21 @@ class ConceptMemory(Protocol):
     which may take longer.
     """
 
-    async def library(self, owner: Owner, *, after: Moment | None = None) -> Library:
-        """All of the owner's concepts. Raises Unavailable."""
+    async def library(
+        self, owner: Owner, *, space: EmbeddingSpace | None = None, after: Moment | None = None
+    ) -> Library:
+        """All of the owner's concepts, with their embeddings in ``space``. Raises Unavailable.
+
+        ``space``: None for whichever the memory likes, where embeddings do not matter.
+        """
 
     async def put(
         self, concept: Concept, *, expected_version: int | None, after: Moment | None = None
     ) -> Moment | None:
         """Stores one whole concept, or nothing of it, and returns when; None where the memory keeps no time.
 
+        Embeddings in spaces that ``concept`` has none in are kept of the avatars that stay; a space in which an avatar
+        has none loses the concept.
         ``expected_version``: what the stored concept's version must be; None where there must be none.
         Raises NameTaken, VersionMismatch, ConceptNotFound, Unavailable.
         """
@@ -184,9 +191,15 @@ class ConceptMemory(Protocol):
         """The concept's last MAX_VERSIONS versions, newest first; none where there is no such concept."""
 
     async def nearest(
-        self, owner: Owner, queries: Matrix, *, k: int, after: Moment | None = None
+        self,
+        owner: Owner,
+        queries: Matrix,
+        *,
+        k: int,
+        space: EmbeddingSpace | None = None,
+        after: Moment | None = None,
     ) -> list[list[Neighbour]]:
-        """Up to ``k`` avatars of the owner per row, best first. ``queries``: float32, (n, dim), norm 1."""
+        """Up to ``k`` avatars of the owner per row, best first. ``queries``: float32, (n, dim of ``space``), norm 1."""
 
     async def ping(self) -> None:
         """Returns if the memory answers; raises Unavailable."""
@@ -213,6 +226,19 @@ class MovableConcepts(Protocol):
 
     async def clear(self, owner: Owner) -> None:
         """Removes what was left of the owner where it was before."""
+
+
+class ReembeddableConcepts(Protocol):
+    """A concept memory that keeps embeddings of several spaces side by side. Both go inside the owner's ``writing``."""
+
+    async def complete(self, owner: Owner, space: EmbeddingSpace, embeddings: Mapping[str, Vector]) -> Moment | None:
+        """Adds to the owner's concepts what they lack in ``space``: of those whose avatars all have an embedding.
+
+        ``embeddings``: by avatar. Nothing else of a concept changes, its version neither.
+        """
+
+    async def keep_only(self, owner: Owner, space: EmbeddingSpace) -> Moment | None:
+        """Forgets the embeddings in other spaces, of the concepts that have theirs in this one."""
 
 
 class SealedConcepts(ConceptMemory, Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from rap_serve.domain.chat import Delta, Sampling
-from rap_serve.domain.concept import Owner
+from rap_serve.domain.concept import NOWHERE, Owner
 from rap_serve.domain.errors import InvalidInput, ModelNotFound, NotFound
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Evidence
@@ -99,7 +99,7 @@ class Answer:
 
     async def _retrieved(self, owner: Owner, ask: Ask, place: int) -> Retrieval:
         if not ask.retrieval:
-            return Retrieval(Library.of([], dim=0))
+            return Retrieval(Library.of([], NOWHERE))
         query = Query(
             picture=ask.messages[place].picture,
             text=ask.messages[-1].text,

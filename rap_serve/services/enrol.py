@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from rap_serve.domain.concept import Avatar, Owner, Vector, new_ulid
 from rap_serve.domain.errors import Unavailable
-from rap_serve.domain.ports import BlobStore, Detector, Embedder, Picture, Pictures
+from rap_serve.domain.ports import BlobStore, Detector, Picture, Pictures
 from rap_serve.domain.region import BoxXyxy, scaled, whole_picture
+from rap_serve.services.embedding import EmbeddingModel, EmbeddingModels
 
 LEAST_SHARE = 0.02
 
@@ -45,14 +46,14 @@ class Enrol:
         self,
         *,
         detector: Detector,
-        embedder: Embedder,
+        models: EmbeddingModels,
         blobs: BlobStore,
         pictures: Pictures,
         fallback: tuple[str, ...],
     ) -> None:
         self._detector = detector
         self._pictures = pictures
-        self._embedder = embedder
+        self._models = models
         self._blobs = blobs
         self._fallback = fallback
 
@@ -62,28 +63,34 @@ class Enrol:
         return tuple(await asyncio.gather(*(self._stored(owner, d, *e) for d, e in zip(drafts, embedded, strict=True))))
 
     async def again(self, owner: Owner, avatars: Sequence[Avatar]) -> tuple[Avatar, ...]:
-        """The same avatars, all with embeddings: those of another embedder are made anew from the stored picture."""
-        return tuple(await asyncio.gather(*(self._current(owner, a) for a in avatars)))
+        """The same avatars, all with an embedding of the model that answers, made anew from the picture."""
+        return tuple(await asyncio.gather(*(self.also(owner, a, self._models.current) for a in avatars)))
+
+    async def also(self, owner: Owner, avatar: Avatar, model: EmbeddingModel) -> Avatar:
+        """The same avatar, with an embedding of ``model``'s too."""
+        version = model.space.version
+        if version in avatar.embeddings:
+            return avatar
+        data, _ = await self._blobs.get(owner, avatar.image_key)
+        pixels = (await self._pictures.load(data)).pixels
+        rows = await model.embedder.embed(pixels, [avatar.box_in(pixels) or whole_picture(pixels).box_xyxy])
+        return replace(avatar, embeddings={**avatar.embeddings, version: rows[0]})
 
     async def discard(self, owner: Owner, avatars: Iterable[Avatar]) -> None:
         """Deletes the pictures of avatars that no concept holds any more."""
         await self._blobs.delete(owner, [a.image_key for a in avatars])
 
-    async def _embedded(self, draft: AvatarDraft, category: str) -> tuple[BoxXyxy | None, Vector]:
+    async def _embedded(self, draft: AvatarDraft, category: str) -> tuple[BoxXyxy | None, dict[str, Vector]]:
         pixels = draft.picture.pixels
         box = draft.box_on_pixels or await self._located(draft.picture, category)
-        rows = await self._embedder.embed(pixels, [box or whole_picture(pixels).box_xyxy])
-        return box and scaled(box, 1 / draft.picture.scale), rows[0]
+        boxes = [box or whole_picture(pixels).box_xyxy]
+        made = await asyncio.gather(*(model.embedder.embed(pixels, boxes) for model in self._models.all))
+        embeddings = {m.space.version: rows[0] for m, rows in zip(self._models.all, made, strict=True)}
+        return box and scaled(box, 1 / draft.picture.scale), embeddings
 
-    async def _current(self, owner: Owner, avatar: Avatar) -> Avatar:
-        if avatar.embedding is not None:
-            return avatar
-        data, _ = await self._blobs.get(owner, avatar.image_key)
-        pixels = (await self._pictures.load(data)).pixels
-        rows = await self._embedder.embed(pixels, [avatar.box_in(pixels) or whole_picture(pixels).box_xyxy])
-        return replace(avatar, embedding=rows[0])
-
-    async def _stored(self, owner: Owner, draft: AvatarDraft, box: BoxXyxy | None, embedding: Vector) -> Avatar:
+    async def _stored(
+        self, owner: Owner, draft: AvatarDraft, box: BoxXyxy | None, embeddings: dict[str, Vector]
+    ) -> Avatar:
         avatar_id = new_ulid()
         own_digest = hashlib.sha256(f"{avatar_id}:{draft.picture.digest}".encode()).hexdigest()
         key = await self._blobs.put(owner, own_digest, draft.picture.data, draft.picture.media_type)
@@ -93,7 +100,7 @@ class Enrol:
             size_bytes=len(draft.picture.data),
             picture_size=draft.picture.original_size,
             box_xyxy=box,
-            embedding=embedding,
+            embeddings=embeddings,
             shows=draft.shows,
         )
 

@@ -58,6 +58,18 @@ class Move:
 
     async def __call__(self, progress: Progress) -> Mapping[str, Any]:
         """The work of a move: how many owners and concepts are on the new shelf."""
+        job = progress.job
+        if "until" not in job.kept:
+            await self._carry(progress)
+            until = time.time() + float(job.wanted["grace"])
+            await progress.keep(kept={"until": until}, result={**progress.job.result, "switched": True})
+        progress.rest_until(progress.job.kept["until"])
+        async for owner in self._after(job.tenant, ""):
+            async with self._cache.writing(owner):
+                await self._memory.clear(owner)
+        return progress.job.result
+
+    async def _carry(self, progress: Progress) -> None:
         job, after = progress.job, str(progress.job.kept.get("user", ""))
         counts = {"owners": 0, "concepts": 0, **job.result}
         async for owner in self._after(job.tenant, after):
@@ -67,11 +79,6 @@ class Move:
             kept = {**progress.job.kept, "user": owner.user}
             await progress.keep(done=counts["owners"], kept=kept, result=counts)
             await asyncio.sleep(float(job.wanted["pause"]))
-        await asyncio.sleep(float(job.wanted["grace"]))
-        async for owner in self._after(job.tenant, ""):
-            async with self._cache.writing(owner):
-                await self._memory.clear(owner)
-        return counts
 
     async def _after(self, tenant: str, user: str) -> AsyncIterator[Owner]:
         """The tenant's owners after one of them."""

@@ -31,11 +31,11 @@ from rap_serve.domain.errors import (
     name_taken,
 )
 from rap_serve.domain.library import Library
-from rap_serve.domain.match import Calibration
 from rap_serve.domain.ports import ConceptMemory
 from rap_serve.domain.tenancy import holdings
 from rap_serve.services.commit import Commit
 from rap_serve.services.describe import Describe
+from rap_serve.services.embedding import EmbeddingModels
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.recall import Recall
 
@@ -81,7 +81,7 @@ class Remember:
         recall: Recall,
         enrol: Enrol,
         describe: Describe,
-        calibration: Calibration,
+        models: EmbeddingModels,
         lookalike_confidence: float,
     ) -> None:
         self._memory = memory
@@ -89,7 +89,7 @@ class Remember:
         self._recall = recall
         self._enrol = enrol
         self._describe = describe
-        self._calibration = calibration
+        self._models = models
         self._lookalike_confidence = lookalike_confidence
 
     async def __call__(self, owner: Owner, draft: ConceptDraft, attempt: Attempt | None = None) -> Remembered:
@@ -192,10 +192,10 @@ class Remember:
         """The most similar other concept, where the two would pass for one."""
         if not library.concepts:
             return ()
-        similarities, _ = library.similarities(Library.of([concept], dim=library.matrix.shape[1]).matrix)
+        similarities, _ = library.similarities(Library.of([concept], library.space).matrix)
         nearest = int(similarities.max(axis=0).argmax())
         similarity = float(similarities[:, nearest].max())
-        if self._calibration.confidence(similarity) < self._lookalike_confidence:
+        if self._models.of(library.space).calibration.confidence(similarity) < self._lookalike_confidence:
             return ()
         other = library.concepts[nearest]
         return (Lookalike(other.id, other.name, similarity),)

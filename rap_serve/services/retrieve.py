@@ -23,6 +23,7 @@ from rap_serve.domain.match import (
 from rap_serve.domain.mention import mentioned
 from rap_serve.domain.ports import Cache, Picture
 from rap_serve.domain.region import BoxXyxy, Region, scaled
+from rap_serve.services.embedding import EmbeddingModels
 from rap_serve.services.look import CacheUse, Look, Seen
 from rap_serve.services.recall import Recall
 from rap_serve.services.timings import Timings
@@ -116,7 +117,7 @@ class Retrieve:
         recall: Recall,
         look: Look,
         cache: Cache,
-        calibration: Calibration,
+        models: EmbeddingModels,
         policy: AuthorisationPolicy,
         observe: Callable[[Retrieval], None],
     ) -> None:
@@ -124,7 +125,7 @@ class Retrieve:
         self._recall = recall
         self._look = look
         self._cache = cache
-        self._calibration = calibration
+        self._models = models
         self._policy = policy
         self._observe = observe
 
@@ -148,10 +149,12 @@ class Retrieve:
     async def _seen(self, owner: Owner, query: Query, library: Library, timings: Timings) -> Seen | None:
         if query.picture is None or not library.concepts:
             return None
+        model = self._models.of(library.space)
         if query.boxes_xyxy is not None:
             scale = query.picture.scale
-            return await self._look.boxes(owner, query.picture, [scaled(b, scale) for b in query.boxes_xyxy], timings)
-        return await self._look.regions(owner, query.picture, library.categories, timings)
+            boxes = [scaled(b, scale) for b in query.boxes_xyxy]
+            return await self._look.boxes(owner, query.picture, boxes, model, timings)
+        return await self._look.regions(owner, query.picture, library.categories, model, timings)
 
     def _matched(self, library: Library, considered: Sequence[int], seen: Seen | None, query: Query) -> Retrieval:
         policy = replace(self._policy, max_evidence=query.max_evidence or self._policy.max_evidence)
@@ -165,11 +168,14 @@ class Retrieve:
             evidence=tuple(self._seen_evidence(compared, query, policy)[: policy.max_evidence]),
         )
 
+    def _calibration(self, library: Library) -> Calibration:
+        return self._models.of(library.space).calibration
+
     def _compared(self, library: Library, considered: Sequence[int], seen: Seen, *, scale: float) -> _Compared:
         """``scale``: pixels as sent per pixel of the picture that was seen."""
         similarities, avatars = library.similarities(seen.features.embeddings)
         regions = tuple(replace(r, box_xyxy=scaled(r.box_xyxy, scale)) for r in seen.features.regions)
-        confidences = self._calibration.confidences(similarities)
+        confidences = self._calibration(library).confidences(similarities)
         return _Compared(library, considered, regions, similarities, confidences, avatars)
 
     def _seen_evidence(self, compared: _Compared, query: Query, policy: AuthorisationPolicy) -> list[Evidence]:
@@ -178,13 +184,14 @@ class Retrieve:
         if query.concepts is not None and not policy.required:
             return self._unseen(library, considered, query, policy)
         seen = compared.regions, compared.similarities, compared.confidences
-        accepted = authorise(*seen, calibration=self._calibration, policy=policy, considered=considered)
+        calibration = self._calibration(library)
+        accepted = authorise(*seen, calibration=calibration, policy=policy, considered=considered)
         shown = [compared.evidence(a, "region") for a in accepted]
         taken = {a.concept for a in accepted}
         rest = [i for i in _named(library, considered, query.text) if i not in taken]
         if not query.about_picture or not policy.required:
             return [*_taken_as_given(library, rest, "mention"), *shown]
-        supported = authorise_named(*seen, rest, taken=accepted, calibration=self._calibration)
+        supported = authorise_named(*seen, rest, taken=accepted, calibration=calibration)
         return [*(compared.evidence(a, "mention") for a in supported), *shown]
 
     def _unseen(

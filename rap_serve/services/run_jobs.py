@@ -23,6 +23,14 @@ class Stopped(Exception):
     """The job was cancelled, or is another gateway's by now."""
 
 
+class Resting(Exception):
+    """The job goes on when it is time, on whichever gateway."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__()
+        self.until = until
+
+
 class Progress:
     """A job while it is worked on. Work says how far it is with ``keep``, and where it would go on."""
 
@@ -35,6 +43,11 @@ class Progress:
         self.job = replace(self.job, **changes)
         if not await self._jobs.keep(self.job):
             raise Stopped
+
+    def rest_until(self, until: float) -> None:
+        """Returns when ``until``, in seconds since 1970, has come; before that the work begins anew then."""
+        if time.time() < until:
+            raise Resting(until)
 
     async def live(self) -> None:
         """Gives signs of life beside the work; for ever."""
@@ -81,6 +94,10 @@ class RunJobs:
             ended = replace(progress.job, state="done", result=result)
         except Stopped:
             ended = replace(progress.job, state="cancelled")
+        except Resting as rest:
+            with contextlib.suppress(Unavailable):
+                await self._jobs.rest(progress.job.id, until_ms=round(rest.until * 1_000))
+            return
         except (Unavailable, Overloaded):
             return  # taken up again where it was, once it is past its lease
         except RapError as error:

@@ -19,19 +19,26 @@ from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
-from rap_serve.domain.concept import Avatar, Concept, Owner, Vector, new_ulid
+from rap_serve.domain.concept import Avatar, Concept, EmbeddingSpace, Owner, Vector, new_ulid
 from rap_serve.domain.tenancy import Limits, Tenant
 from tests.contract import postgres
 from tests.contract.in_process import InProcess
 from tests.contract.milvus_server import MilvusServer, missing
 
 DIM = 64
+SPACE = EmbeddingSpace("tiny-1", DIM)
 
 
 def unit_vector(seed: int | None = None, dim: int = DIM) -> Vector:
     """A random direction."""
     vector = np.random.default_rng(seed).normal(size=dim).astype(np.float32)
     return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def vector_of(avatar: Avatar) -> Vector:
+    """Its embedding in the only space that it is in."""
+    (vector,) = avatar.embeddings.values()
+    return vector
 
 
 def concept(owner: Owner, name: str, *, avatars: int = 1, **fields: object) -> Concept:
@@ -52,7 +59,7 @@ def concept(owner: Owner, name: str, *, avatars: int = 1, **fields: object) -> C
                 size_bytes=1_000 + i,
                 picture_size=(640, 480),
                 box_xyxy=(0.0, 1.5, 20.0, 30.0),
-                embedding=unit_vector(),
+                embeddings={SPACE.version: unit_vector()},
             )
             for i in range(avatars)
         ),
@@ -83,7 +90,7 @@ def milvus_uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 async def _create_collections(uri: str) -> None:
     """Done once, as it takes a server seconds."""
-    memory = MilvusMemory(uri=uri, dim=DIM, embedder_version="tiny-1", timeout_seconds=60.0)
+    memory = MilvusMemory(uri=uri, space=SPACE, timeout_seconds=60.0)
     await memory.ping()
     await memory.close()
 
@@ -106,7 +113,7 @@ def models() -> InProcess:
 @pytest.fixture
 async def memory(milvus_uri: str) -> AsyncIterator[MilvusMemory]:
     """A gateway's view of the shared server."""
-    memory = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
+    memory = MilvusMemory(uri=milvus_uri, space=SPACE)
     yield memory
     await memory.close()
 

@@ -4,12 +4,29 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from rap_serve.adapters.calibration import load_calibration
 from rap_serve.adapters.open_clip import OpenClipEmbedder
 from rap_serve.adapters.yolo_world import YoloWorldDetector
+from rap_serve.domain.concept import EmbeddingSpace
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.region import BoxXyxy, Pixels, Region
+from rap_serve.services.embedding import EmbeddingModel, EmbeddingModels
 
 MODELS = Path(__file__).parents[2] / "models" / "tiny"
+
+
+class Unswitched:
+    """A catalogue in which nobody ever chose an embedder."""
+
+    async def current(self) -> str:
+        """See Spaces."""
+        return ""
+
+    async def switch(self, version: str) -> None:
+        """See Spaces."""
+        raise NotImplementedError
 
 
 class InProcess:
@@ -31,3 +48,24 @@ class InProcess:
         """What the embedder makes of the boxes."""
         crops = self.embedder.preprocess(pixels, boxes_xyxy)
         return await asyncio.to_thread(self.embedder.forward, crops)
+
+
+class Turned:
+    """The shipped embedder, its space turned and widened: as good as it, and comparable with nothing that it made."""
+
+    def __init__(self, models: InProcess, *, more: int = 16) -> None:
+        self._models = models
+        self.dim = models.embedder.dim + more
+        square = np.random.default_rng(0).normal(size=(self.dim, self.dim))
+        self._turn = np.linalg.qr(square)[0][: models.embedder.dim].astype(np.float32)
+
+    async def embed(self, pixels: Pixels, boxes_xyxy: Sequence[BoxXyxy]) -> Matrix:
+        """See Embedder."""
+        return np.asarray(await self._models.embed(pixels, boxes_xyxy) @ self._turn, np.float32)
+
+
+def embedding_models(models: InProcess, *versions: str) -> EmbeddingModels:
+    """The shipped embedder under these names, the first of which answers."""
+    calibration = load_calibration(str(MODELS / "embedder"))
+    spaces = (EmbeddingSpace(version, models.embedder.dim) for version in versions)
+    return EmbeddingModels([EmbeddingModel(space, models, calibration) for space in spaces], Unswitched())

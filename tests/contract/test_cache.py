@@ -21,12 +21,12 @@ from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.library import Library
 from rap_serve.domain.ports import Cache, Features, Generation, Moment
 from rap_serve.domain.region import Region
-from tests.contract.conftest import DIM, RedisServer, concept, unit_vector
+from tests.contract.conftest import DIM, SPACE, RedisServer, concept, unit_vector, vector_of
 
 
 def library_of(owner: Owner, *names: str) -> Library:
     """A library with one concept per name."""
-    return Library.of([concept(owner, n, avatars=2, info=f'"{n}" \ud800 🐢') for n in names], dim=DIM)
+    return Library.of([concept(owner, n, avatars=2, info=f'"{n}" \ud800 🐢') for n in names], SPACE)
 
 
 def features() -> Features:
@@ -437,24 +437,24 @@ def test_a_library_round_trips_bit_by_bit(owner: Owner) -> None:
         assert (mine.created_at, mine.updated_at) == (theirs.created_at, theirs.updated_at)
         for a, b in zip(mine.avatars, theirs.avatars, strict=True):
             assert (a.id, a.image_key, a.box_xyxy) == (b.id, b.image_key, b.box_xyxy)
-            np.testing.assert_array_equal(a.embedding, b.embedding)
+            np.testing.assert_array_equal(vector_of(a), vector_of(b))
 
 
 def test_a_concept_of_another_embedder_round_trips(owner: Owner) -> None:
     """Its avatars come back without embeddings, and those of its neighbours are not moved."""
     first, old, last = library_of(owner, "a", "b", "c").concepts
-    old = replace(old, avatars=tuple(replace(a, embedding=None) for a in old.avatars))
-    stored = Library.of([first, old, last], dim=DIM)
+    old = replace(old, avatars=tuple(replace(a, embeddings={}) for a in old.avatars))
+    stored = Library.of([first, old, last], SPACE)
     found = decode_library(owner, encode_library(owner, stored))
     assert found is not None
     np.testing.assert_array_equal(found.starts, stored.starts)
-    assert [len(c.embeddings) for c in found.concepts] == [2, 0, 2]
-    np.testing.assert_array_equal(found.concepts[2].avatars[0].embedding, last.avatars[0].embedding)
+    assert [len(c.embeddings(SPACE.version)) for c in found.concepts] == [2, 0, 2]
+    np.testing.assert_array_equal(vector_of(found.concepts[2].avatars[0]), vector_of(last.avatars[0]))
 
 
 def test_an_empty_library_round_trips(owner: Owner) -> None:
     """Its width included."""
-    found = decode_library(owner, encode_library(owner, Library.of([], dim=DIM)))
+    found = decode_library(owner, encode_library(owner, Library.of([], SPACE)))
     assert found is not None
     assert (found.concepts, found.matrix.shape, found.starts.shape) == ((), (0, DIM), (0,))
 

@@ -18,11 +18,11 @@ from rap_serve.adapters import milvus as milvus_adapter
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.adapters.milvus_tables import Job
-from rap_serve.domain.concept import MAX_INFO_LENGTH, Concept, ConceptVersion, Owner, new_ulid
+from rap_serve.domain.concept import MAX_INFO_LENGTH, Concept, ConceptVersion, EmbeddingSpace, Owner, new_ulid
 from rap_serve.domain.errors import ConceptNotFound, NameTaken, Unavailable, VersionMismatch
 from rap_serve.domain.library import Library
 from rap_serve.domain.ports import Moment
-from tests.contract.conftest import DIM, concept, free_port, unit_vector
+from tests.contract.conftest import DIM, SPACE, concept, free_port, unit_vector, vector_of
 
 
 def next_version(current: Concept, **fields: object) -> Concept:
@@ -40,7 +40,7 @@ def assert_same(found: Concept, stored: Concept) -> None:
         (a.id, a.image_key, a.box_xyxy) for a in stored.avatars
     ]
     for mine, theirs in zip(found.avatars, stored.avatars, strict=True):
-        np.testing.assert_array_equal(mine.embedding, theirs.embedding)
+        np.testing.assert_array_equal(vector_of(mine), vector_of(theirs))
 
 
 async def test_an_owner_without_concepts_has_an_empty_library(memory: MilvusMemory, owner: Owner) -> None:
@@ -96,7 +96,7 @@ async def test_owners_never_see_each_other(memory: MilvusMemory) -> None:
         await memory.put(stored, expected_version=None)
     for owner, stored in zip(owners, mine, strict=True):
         assert [c.id for c in (await memory.library(owner)).concepts] == [stored.id]
-        (hits,) = await memory.nearest(owner, stored.avatars[0].embedding[None], k=10)
+        (hits,) = await memory.nearest(owner, vector_of(stored.avatars[0])[None], k=10)
         assert [h.concept_id for h in hits] == [stored.id]
     with pytest.raises(ConceptNotFound):
         await memory.delete(owners[0], mine[1].id)
@@ -160,7 +160,7 @@ async def test_deleting_gives_back_what_it_was(memory: MilvusMemory, owner: Owne
     gone, _ = await memory.delete(owner, stored.id, expected_version=1)
     assert_same(gone, stored)
     assert (await memory.library(owner)).concepts == ()
-    assert await memory.nearest(owner, stored.avatars[0].embedding[None], k=3) == [[]]
+    assert await memory.nearest(owner, vector_of(stored.avatars[0])[None], k=3) == [[]]
     with pytest.raises(ConceptNotFound):
         await memory.delete(owner, stored.id)
     with pytest.raises(ConceptNotFound):
@@ -208,7 +208,7 @@ async def test_a_moment_says_from_when_on_another_gateway_sees_a_write(
     memory: MilvusMemory, milvus_uri: str, owner: Owner
 ) -> None:
     """Edits and deletions, read and searched through a connection of its own; its writes see them too."""
-    other = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
+    other = MilvusMemory(uri=milvus_uri, space=SPACE)
     current = concept(owner, "Bo")
     moment = await memory.put(current, expected_version=None)
     for step in range(10):
@@ -218,7 +218,7 @@ async def test_a_moment_says_from_when_on_another_gateway_sees_a_write(
         assert (moment or 1) > (before or 0)
         assert_same((await reader.library(owner, after=moment)).get(current.id), current)
         avatar = current.avatars[0]
-        (hits,) = await reader.nearest(owner, avatar.embedding[None], k=3, after=moment)
+        (hits,) = await reader.nearest(owner, vector_of(avatar)[None], k=3, after=moment)
         assert [h.avatar_id for h in hits] == [avatar.id]
     with pytest.raises(NameTaken):
         await other.put(concept(owner, "bo"), expected_version=None, after=moment)
@@ -288,15 +288,16 @@ async def test_readers_never_see_half_an_edit(memory: MilvusMemory, owner: Owner
 @pytest.fixture(params=[DIM, DIM // 2], ids=["as wide", "narrower"])
 async def newer(request: pytest.FixtureRequest, milvus_uri: str) -> AsyncIterator[MilvusMemory]:
     """A gateway with another embedder."""
-    memory = MilvusMemory(uri=milvus_uri, dim=request.param, embedder_version="tiny-2", timeout_seconds=60.0)
+    memory = MilvusMemory(uri=milvus_uri, space=EmbeddingSpace("tiny-2", request.param), timeout_seconds=60.0)
     yield memory
     await memory.close()
 
 
 def seen_by(memory: MilvusMemory, stored: Concept) -> Concept:
     """``stored`` with other embeddings, as wide as the memory's."""
-    dim = memory._dim
-    return replace(stored, avatars=tuple(replace(a, embedding=unit_vector(dim=dim)) for a in stored.avatars))
+    version, dim = memory._space.version, memory._space.dim
+    made = (replace(a, embeddings={version: unit_vector(dim=dim)}) for a in stored.avatars)
+    return replace(stored, avatars=tuple(made))
 
 
 async def test_concepts_of_another_embedder_are_there_but_cannot_be_compared(
@@ -306,19 +307,20 @@ async def test_concepts_of_another_embedder_are_there_but_cannot_be_compared(
     stored = concept(owner, "Bo", avatars=2)
     await memory.put(stored, expected_version=None)
     library = await newer.library(owner)
-    assert [c.embeddings for c in library.concepts] == [()]
-    assert library.matrix.shape == (0, newer._dim)
-    assert await newer.nearest(owner, unit_vector(dim=newer._dim)[None], k=1) == [[]]
+    assert [c.embeddings("tiny-2") for c in library.concepts] == [()]
+    assert library.matrix.shape == (0, newer._space.dim)
+    assert await newer.nearest(owner, unit_vector(dim=newer._space.dim)[None], k=1) == [[]]
     with pytest.raises(NameTaken):
         await newer.put(seen_by(newer, concept(owner, "bo")), expected_version=None)
     await newer.put(next_version(library.concepts[0], info="edited"), expected_version=1)
     assert_same((await memory.library(owner)).get(stored.id), next_version(stored, info="edited"))
-    (hits,) = await memory.nearest(owner, stored.avatars[1].embedding[None], k=1)
+    (hits,) = await memory.nearest(owner, vector_of(stored.avatars[1])[None], k=1)
     assert hits[0].avatar_id == stored.avatars[1].id
     gone, moment = await newer.delete(owner, stored.id, expected_version=2)
     assert (gone.info, [a.id for a in gone.avatars]) == ("edited", [a.id for a in stored.avatars])
     assert (await memory.library(owner, after=moment)).concepts == ()
-    for table in (memory._tables.concepts, memory._tables.avatars, memory._tables.history):
+    job = Job(10, moment)
+    for table in (memory._tables.concepts, *memory._tables.avatars(job).values(), memory._tables.history):
         assert memory._tables.query(table, f'scope == "{owner.scope}"', ["pk"], Job(10, moment)) == []
 
 
@@ -333,20 +335,66 @@ async def test_two_embedders_can_serve_one_concept(memory: MilvusMemory, newer: 
     assert_same((await memory.library(owner)).get(first.id), edited)
     assert_same((await newer.library(owner)).get(first.id), replace(edited, avatars=second.avatars[:1]))
     for gateway, seen in ((memory, first), (newer, second)):
-        (hits,) = await gateway.nearest(owner, seen.avatars[0].embedding[None], k=3)
+        (hits,) = await gateway.nearest(owner, vector_of(seen.avatars[0])[None], k=3)
         assert [(h.avatar_id, round(h.similarity, 3)) for h in hits] == [(first.avatars[0].id, 1.0)]
     more = next_version(edited, avatars=(*edited.avatars, *concept(owner, "x").avatars))
     await memory.put(more, expected_version=3)
     assert_same((await memory.library(owner)).get(first.id), more)
-    assert [c.embeddings for c in (await newer.library(owner)).concepts] == [()]
-    assert await newer.nearest(owner, second.avatars[0].embedding[None], k=3) == [[]]
+    assert [c.embeddings("tiny-2") for c in (await newer.library(owner)).concepts] == [()]
+    assert await newer.nearest(owner, vector_of(second.avatars[0])[None], k=3) == [[]]
+
+
+async def test_what_another_embedder_has_not_seen_is_added_beside(
+    memory: MilvusMemory, newer: MilvusMemory, owner: Owner
+) -> None:
+    """Of concepts whose avatars are all there, without a new version; and the old one's can be taken away after."""
+    space = newer._space
+    bo, rex, tom = (concept(owner, name, avatars=2) for name in ("Bo", "Rex", "Tom"))
+    for stored in (bo, rex, tom):
+        await memory.put(stored, expected_version=None)
+    await memory.put(next_version(rex, info="edited"), expected_version=1)
+    made = {a.id: unit_vector(dim=space.dim) for c in (bo, rex, tom) for a in c.avatars}
+    del made[tom.avatars[1].id]
+    for _ in range(2):
+        moment = await memory.complete(owner, space, made)
+        library = await memory.library(owner, space=space, after=moment)
+        assert {c.name: len(c.embeddings(space.version)) for c in library.concepts} == {"Bo": 2, "Rex": 2, "Tom": 0}
+        assert {(c.name, c.version, c.info) for c in library.concepts} >= {("Rex", 2, "edited"), ("Bo", 1, bo.info)}
+        np.testing.assert_array_equal(library.get(bo.id).embeddings(space.version)[1], made[bo.avatars[1].id])
+        assert len((await memory.library(owner)).matrix) == 6
+    (hits,) = await newer.nearest(owner, made[rex.avatars[0].id][None], k=1)
+    assert hits[0].avatar_id == rex.avatars[0].id
+
+    moment = await memory.keep_only(owner, space)
+    for gateway, expected in ((memory, {"Bo": 0, "Rex": 0, "Tom": 2}), (newer, {"Bo": 2, "Rex": 2, "Tom": 0})):
+        library = await gateway.library(owner, after=moment)
+        assert {c.name: len(c.embeddings(gateway._space.version)) for c in library.concepts} == expected
+    assert len(await memory.history(owner, rex.id)) == 2
+
+
+async def test_a_concept_comes_with_all_embeddings_that_were_made(
+    memory: MilvusMemory, newer: MilvusMemory, owner: Owner
+) -> None:
+    """One write, whoever reads it; and an edit that brings one kind keeps the others of the avatars that stay."""
+    first = concept(owner, "Bo", avatars=2)
+    others = [unit_vector(dim=newer._space.dim) for _ in first.avatars]
+    both = tuple(
+        replace(a, embeddings={**a.embeddings, "tiny-2": other}) for a, other in zip(first.avatars, others, strict=True)
+    )
+    await memory.put(replace(first, avatars=both), expected_version=None)
+    np.testing.assert_array_equal((await newer.library(owner)).matrix, others)
+    (seen,) = (await memory.library(owner)).concepts
+    added = replace(concept(owner, "x").avatars[0], embeddings=both[0].embeddings)
+    await memory.put(next_version(seen, avatars=(*seen.avatars, added)), expected_version=1)
+    np.testing.assert_array_equal((await newer.library(owner)).matrix, [*others, others[0]])
+    assert len((await memory.library(owner)).matrix) == 3
 
 
 async def test_what_a_dead_writer_left_is_ignored_and_then_removed(
     milvus_uri: str, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A writer dies before its commit: its avatars are found by nobody; one dies after it: the new version counts."""
-    writer = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
+    writer = MilvusMemory(uri=milvus_uri, space=SPACE)
     tables = writer._tables
     stored = concept(owner, "Bo")
     await writer.put(stored, expected_version=None)
@@ -380,12 +428,12 @@ async def test_what_a_dead_writer_left_is_ignored_and_then_removed(
     await writer.close()
 
     monkeypatch.setattr(milvus_adapter, "GRACE_MS", -1_000)
-    fresh = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
+    fresh = MilvusMemory(uri=milvus_uri, space=SPACE)
     await fresh.put(concept(owner, "Rex"), expected_version=None)
     job = Job(10)
     left = [
         fresh._tables.query(t, f'scope == "{owner.scope}"', ["pk"], job)
-        for t in (tables.concepts, tables.avatars, tables.history)
+        for t in (tables.concepts, fresh._tables.avatars_of(DIM, job), tables.history)
     ]
     assert [len(rows) for rows in left] == [2, 2, 1]
     await fresh.close()
@@ -406,7 +454,7 @@ def said(stored: Concept) -> ConceptVersion:
 
 async def test_all_versions_of_a_concept_are_its_history(memory: MilvusMemory, milvus_uri: str, owner: Owner) -> None:
     """Newest first, whole, seen by another gateway, and the owner's alone; a deletion takes all of it."""
-    other = MilvusMemory(uri=milvus_uri, dim=DIM, embedder_version="tiny-1")
+    other = MilvusMemory(uri=milvus_uri, space=SPACE)
     assert await memory.history(owner, new_ulid()) == ()
     versions = [concept(owner, "Bo", metadata={"colour": "brown"})]
     moment = await memory.put(versions[0], expected_version=None)
@@ -468,7 +516,7 @@ async def test_a_library_larger_than_a_page_is_read_whole(
 
 async def test_a_memory_that_is_not_there_is_unavailable(owner: Owner) -> None:
     """Reads, writes and pings say so, and do not hang; how long they take is the machine's matter."""
-    away = MilvusMemory(uri=f"http://127.0.0.1:{free_port()}", dim=DIM, embedder_version="tiny-1", timeout_seconds=1.0)
+    away = MilvusMemory(uri=f"http://127.0.0.1:{free_port()}", space=SPACE, timeout_seconds=1.0)
     for call in (
         away.ping(),
         away.library(owner),
@@ -487,7 +535,7 @@ async def own_lite(tmp_path: Path) -> AsyncIterator[tuple[MilvusLiteServer, Milv
     """A server that a test may kill, and a memory on it."""
     server = MilvusLiteServer(tmp_path / "milvus", free_port())
     server.start()
-    memory = MilvusMemory(uri=server.uri, dim=DIM, embedder_version="tiny-1")
+    memory = MilvusMemory(uri=server.uri, space=SPACE)
     yield server, memory
     await memory.close()
     server.stop()

@@ -14,13 +14,14 @@ import pytest
 
 from loadtest import drawn
 from rap_serve.adapters.blob_store import FsspecBlobStore
-from rap_serve.adapters.calibration import load_calibration
+from rap_serve.adapters.catalogue.audit import SqlAudit
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.jobs import SqlJobs
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.replies import SqlReplies
 from rap_serve.adapters.catalogue.shelves import SqlShelves
+from rap_serve.adapters.catalogue.spaces import SqlSpaces
 from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.catalogue.usage import SqlUsage
 from rap_serve.adapters.local_cache import LocalCache
@@ -31,21 +32,25 @@ from rap_serve.adapters.sealed_blobs import SealedBlobStore
 from rap_serve.adapters.sealed_memory import SealedMemory
 from rap_serve.adapters.zip_packs import ZipPack, zipped
 from rap_serve.domain.catalogue import Attempt, Reply
-from rap_serve.domain.concept import Owner, new_ulid
+from rap_serve.domain.concept import EmbeddingSpace, Owner, new_ulid
 from rap_serve.domain.errors import ConceptNotFound, Erased, InvalidInput, JobNotFound, NotFound
 from rap_serve.domain.job import Job
 from rap_serve.domain.tenancy import Act, Amounts, Caller, Consumption, Limits, Tenant, holdings
 from rap_serve.services.commit import Commit
+from rap_serve.services.embedding import EmbeddingModels
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.erase import Erase, Purge
 from rap_serve.services.move import Move, MoveTenant
 from rap_serve.services.recall import Recall
+from rap_serve.services.reembed import Reembed, StartReembedding
 from rap_serve.services.remember import ConceptDraft, Remember
 from rap_serve.services.run_jobs import RunJobs
 from rap_serve.services.transfer import Export, Import, StartTransfers
 from rap_serve.settings import LimitSettings
-from tests.contract.in_process import MODELS, InProcess
+from tests.contract.conftest import vector_of
+from tests.contract.in_process import InProcess, embedding_models
 
+SPACE_VERSION = "tiny-1"
 CALLER = Caller("t", "key_1", frozenset({"read", "write"}))
 
 
@@ -79,6 +84,8 @@ class Place:
     transfers: StartTransfers
     erase: Erase
     run: RunJobs
+    embedding: EmbeddingModels
+    reembed: StartReembedding
 
     @property
     def ann(self) -> Owner:
@@ -108,10 +115,15 @@ async def place(tmp_path: Path, milvus_uri: str, models: InProcess) -> AsyncIter
     await database.close()
 
 
+def space_of(models: InProcess) -> EmbeddingSpace:
+    """That of the shipped embedder."""
+    return EmbeddingSpace(SPACE_VERSION, models.embedder.dim)
+
+
 def shelf_of(uri: str, models: InProcess, shelf: str) -> MilvusMemory:
     """The memory of a shelf."""
     prefix = f"jobs_{shelf}" if shelf else "jobs"
-    return MilvusMemory(uri=uri, dim=models.embedder.dim, embedder_version="jobs-1", prefix=prefix, timeout_seconds=60)
+    return MilvusMemory(uri=uri, space=space_of(models), prefix=prefix, timeout_seconds=60)
 
 
 def place_of(
@@ -122,24 +134,26 @@ def place_of(
     models: InProcess,
     *,
     hold_seconds: float = 10,
+    embedding: EmbeddingModels | None = None,
 ) -> Place:
     """The use cases over these."""
+    embedding = embedding or embedding_models(models, SPACE_VERSION)
     owners, quotas, jobs = (
         SqlOwners(database, master_key=b"m" * 32),
         SqlQuotas(database),
         SqlJobs(database, hold_seconds=hold_seconds),
     )
-    memory, cache = SealedMemory(shelved, owners, dim=models.embedder.dim), LocalCache(max_bytes=10_000_000)
+    memory, cache = SealedMemory(shelved, owners, space=space_of(models)), LocalCache(max_bytes=10_000_000)
     blobs, pictures = SealedBlobStore(FsspecBlobStore(str(folder / "blobs")), owners), PictureLoader(LimitSettings())
-    recall, commit = Recall(memory, cache), Commit(cache=cache, quotas=quotas, owners=owners)
-    enrol = Enrol(detector=models, embedder=models, blobs=blobs, pictures=pictures, fallback=("object",))
+    recall, commit = Recall(memory, cache, embedding), Commit(cache=cache, quotas=quotas, owners=owners)
+    enrol = Enrol(detector=models, models=embedding, blobs=blobs, pictures=pictures, fallback=("object",))
     remember = Remember(
         memory=memory,
         commit=commit,
         recall=recall,
         enrol=enrol,
         describe=described,  # type: ignore[arg-type]
-        calibration=load_calibration(str(MODELS / "embedder")),
+        models=embedding,
         lookalike_confidence=0.9,
     )
     usage, replies = SqlUsage(database), SqlReplies(database, master_key=b"m" * 32)
@@ -163,6 +177,15 @@ def place_of(
         "erase-user": purge.user,
         "erase-tenant": purge.tenant,
         "move-tenant": move,
+        "re-embed": Reembed(
+            memory=memory,
+            stored=shelved,
+            owners=owners,
+            cache=cache,
+            enrol=enrol,
+            models=embedding,
+            spaces=SqlSpaces(database),
+        ),
     }
     return Place(
         tenant=tenant,
@@ -181,6 +204,8 @@ def place_of(
         transfers=StartTransfers(jobs=jobs, blobs=blobs, open_pack=opened),
         erase=Erase(cache=cache, owners=owners, tenants=SqlTenants(database), jobs=jobs),
         run=RunJobs(jobs, work),  # type: ignore[arg-type]
+        embedding=embedding,
+        reembed=StartReembedding(models=embedding, jobs=jobs, audit=SqlAudit(database)),
     )
 
 
@@ -259,7 +284,7 @@ async def test_an_import_whose_gateway_died_is_finished_by_another(
     while not await place.names(place.ann):
         await asyncio.sleep(0.02)
         place.cache = LocalCache(max_bytes=1)
-        place.recall = Recall(place.memory, place.cache)
+        place.recall = Recall(place.memory, place.cache, embedding_models(models, SPACE_VERSION))
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     await asyncio.sleep(0.8)
@@ -315,7 +340,7 @@ async def test_an_export_taken_in_elsewhere_is_the_same_library(place: Place) ->
     by_name = {c.name: c for c in theirs.concepts}
     for concept in mine.concepts:
         twin = by_name[concept.name]
-        assert np.dot(concept.avatars[0].embedding, twin.avatars[0].embedding) > 0.99
+        assert np.dot(vector_of(concept.avatars[0]), vector_of(twin.avatars[0])) > 0.99
         assert twin.avatars[0].box_xyxy == pytest.approx(concept.avatars[0].box_xyxy, abs=0.5)
     again = await place.ended(await place.transfers.give_out(other))
     assert listing(await place.transfers.archive(again)) == listing(data)
@@ -392,7 +417,8 @@ async def test_a_tenant_moves_under_its_reads_and_writes(place: Place) -> None:
         await place.remember(users[number % 4], await drafted(f"more-{number}", number % 5))
         assert f"more-{number}" in await place.names(users[number % 4])
         assert "bo" in await place.names(users[(number + 1) % 4])
-    ended = await place.jobs.get(place.tenant, job.id)
+    await asyncio.sleep(0.5)
+    ended = await place.ended(job)
     assert ended.state == "done", ended.result
     assert ended.result["owners"] == 4 and ended.result["concepts"] >= 4
     for user in users:

@@ -10,13 +10,12 @@ import pytest
 
 from loadtest import drawn
 from rap_serve.adapters.blob_store import FsspecBlobStore
-from rap_serve.adapters.calibration import load_calibration
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.local_cache import LocalCache
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.pictures import PictureLoader
-from rap_serve.domain.concept import Avatar, Concept, Owner, new_ulid
+from rap_serve.domain.concept import Avatar, Concept, EmbeddingSpace, Owner, new_ulid
 from rap_serve.domain.errors import ConceptNotFound
 from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.ports import Picture
@@ -27,8 +26,8 @@ from rap_serve.services.look import Look
 from rap_serve.services.recall import Recall
 from rap_serve.services.retrieve import Query, Retrieve
 from rap_serve.settings import LimitSettings
-from tests.contract.conftest import concept
-from tests.contract.in_process import MODELS, InProcess
+from tests.contract.conftest import SPACE, concept, vector_of
+from tests.contract.in_process import InProcess, embedding_models
 
 pytestmark = pytest.mark.parametrize("milvus_uri", ["lite"], indirect=True)  # what follows is not the memory's part
 
@@ -39,7 +38,7 @@ MakeRetrieve: TypeAlias = Callable[[AuthorisationPolicy], Retrieve]
 @pytest.fixture
 async def real_memory(milvus_uri: str, models: InProcess) -> AsyncIterator[MilvusMemory]:
     """A memory as wide as the embedder's vectors."""
-    memory = MilvusMemory(uri=milvus_uri, dim=models.embedder.dim, embedder_version="retrieve-1")
+    memory = MilvusMemory(uri=milvus_uri, space=EmbeddingSpace(SPACE.version, models.embedder.dim))
     yield memory
     await memory.close()
 
@@ -49,12 +48,12 @@ def made(models: InProcess, real_memory: MilvusMemory) -> MakeRetrieve:
     """Retrieval under a policy."""
 
     def make(policy: AuthorisationPolicy) -> Retrieve:
-        cache = LocalCache(max_bytes=1_000_000)
+        cache, embedding = LocalCache(max_bytes=1_000_000), embedding_models(models, SPACE.version)
         return Retrieve(
-            recall=Recall(real_memory, cache),
-            look=Look(detector=models, embedder=models, cache=cache, models="tiny", fallback=("object",)),
+            recall=Recall(real_memory, cache, embedding),
+            look=Look(detector=models, detector_version="tiny", cache=cache, fallback=("object",)),
             cache=cache,
-            calibration=load_calibration(str(MODELS / "embedder")),
+            models=embedding,
             policy=policy,
             observe=lambda _: None,
         )
@@ -81,7 +80,7 @@ async def remembered(models: InProcess, real_memory: MilvusMemory, owner: Owner)
             size_bytes=len(shown.data),
             picture_size=shown.original_size,
             box_xyxy=box,
-            embedding=(await models.embed(shown.pixels, [box]))[0],
+            embeddings={SPACE.version: (await models.embed(shown.pixels, [box]))[0]},
         )
         stored = replace(concept(owner, f"the-{category}", category=category), avatars=(avatar,))
         await real_memory.put(stored, expected_version=None)
@@ -131,7 +130,8 @@ async def test_what_shows_another_concept_does_not_show_a_listed_one(
     box = (await models.detect(similar.pixels, ("mug", "object")))[0].box_xyxy
     left, top, right, bottom = box
     narrower = (left + 0.15 * (right - left), top, right, bottom)
-    avatar = replace(mug.avatars[0], id=new_ulid(), embedding=(await models.embed(similar.pixels, [narrower]))[0])
+    (vector,) = await models.embed(similar.pixels, [narrower])
+    avatar = replace(mug.avatars[0], id=new_ulid(), embeddings={SPACE.version: vector})
     twin = replace(concept(owner, "the-twin", category="mug"), avatars=(avatar,))
     await real_memory.put(twin, expected_version=None)
     retrieve = made(AuthorisationPolicy())
@@ -168,9 +168,10 @@ async def test_a_concept_of_an_older_embedder_is_in_no_picture_until_an_edit_bri
 ) -> None:
     """Neither a candidate nor evidence, though it is still spoken of; the edit embeds all of its pictures."""
     blobs, loader = FsspecBlobStore(f"file://{tmp_path}"), PictureLoader(LimitSettings())
-    enrol = Enrol(detector=models, embedder=models, blobs=blobs, pictures=loader, fallback=("object",))
-    avatars = await enrol(owner, [AvatarDraft(await picture(1, "mug"))], "mug")
-    older = MilvusMemory(uri=milvus_uri, dim=models.embedder.dim, embedder_version="retrieve-0")
+    older_models, now = embedding_models(models, "retrieve-0"), embedding_models(models, SPACE.version)
+    seeing = {"detector": models, "blobs": blobs, "pictures": loader, "fallback": ("object",)}
+    avatars = await Enrol(models=older_models, **seeing)(owner, [AvatarDraft(await picture(1, "mug"))], "mug")
+    older = MilvusMemory(uri=milvus_uri, space=EmbeddingSpace("retrieve-0", models.embedder.dim))
     mug = replace(concept(owner, "the-mug", category="mug"), avatars=avatars)
     await older.put(mug, expected_version=None)
     await older.close()
@@ -180,11 +181,13 @@ async def test_a_concept_of_an_older_embedder_is_in_no_picture_until_an_edit_bri
     assert [e.concept_id for e in (await made(BARE)(owner, Query(text="<the-mug>"))).evidence] == [mug.id]
     cache = LocalCache(max_bytes=1_000_000)
     commit = Commit(cache=cache, quotas=quotas, owners=owners)
-    edit = Edit(memory=real_memory, commit=commit, recall=Recall(real_memory, cache), enrol=enrol)
+    edit = Edit(
+        memory=real_memory, commit=commit, recall=Recall(real_memory, cache, now), enrol=Enrol(models=now, **seeing)
+    )
     patch = ConceptPatch(added_avatars=(AvatarDraft(await picture(2, "mug")),))
     edited = await edit(owner, mug.id, patch)
-    assert len(edited.embeddings) == 2
-    np.testing.assert_allclose(edited.embeddings[0], avatars[0].embedding, atol=0.05)
+    assert len(edited.embeddings(SPACE.version)) == 2
+    np.testing.assert_allclose(edited.embeddings(SPACE.version)[0], vector_of(avatars[0]), atol=0.05)
     assert all([await blobs.get(owner, a.image_key) for a in edited.avatars])
     found = await made(AuthorisationPolicy())(owner, Query(picture=await picture(1, "mug")))
     assert [e.concept_id for e in found.evidence] == [mug.id]

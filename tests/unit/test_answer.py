@@ -8,7 +8,7 @@ import pytest
 from rap_serve.adapters.blob_store import FsspecBlobStore
 from rap_serve.adapters.pictures import PictureLoader
 from rap_serve.domain.chat import Delta, Sampling
-from rap_serve.domain.concept import Avatar, Concept, Owner, new_ulid
+from rap_serve.domain.concept import NOWHERE, Avatar, Concept, Owner, new_ulid
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Evidence
 from rap_serve.domain.ports import Picture
@@ -40,9 +40,7 @@ async def prompted(box: BoxXyxy | None, picture: Picture | None) -> str:
     """The prompt to a question about ``bo``, found in that box, in pixels as sent."""
     blobs = FsspecBlobStore(f"memory://{new_ulid()}")
     key = await blobs.put(OWNER, "0" * 64, b"avatar", "image/jpeg")
-    avatar = Avatar(
-        id="a", image_key=key, size_bytes=1, picture_size=(1, 1), box_xyxy=None, embedding=np.ones(1, np.float32)
-    )
+    avatar = Avatar(id="a", image_key=key, size_bytes=1, picture_size=(1, 1), box_xyxy=None, embeddings={})
     bo = Concept(
         id="c", owner=OWNER, name="bo", category="dog", info="A dog.", version=1, created_at=0, updated_at=0,
         avatars=(avatar,),
@@ -50,7 +48,7 @@ async def prompted(box: BoxXyxy | None, picture: Picture | None) -> str:
     found = Evidence("c", "bo", 1, "a", "region" if box else "mention", box)
 
     async def retrieve(owner: Owner, query: Query) -> Retrieval:
-        return Retrieval(Library.of([bo], dim=1), evidence=(found,))
+        return Retrieval(Library.of([bo], NOWHERE), evidence=(found,))
 
     listener = Listener()
     answer = Answer(

@@ -80,6 +80,12 @@ class SqlJobs:
         longer = update(jobs).where(mine).values(held_until=_now_ms() + self._hold_ms)
         await self._database.write(lambda connection: connection.execute(longer))
 
+    async def rest(self, job_id: str, *, until_ms: int) -> None:
+        """See Jobs."""
+        mine = (jobs.c.id == job_id) & (jobs.c.holder == self._holder) & (jobs.c.state == "running")
+        let_go = update(jobs).where(mine).values(holder=None, held_until=until_ms)
+        await self._database.write(lambda connection: connection.execute(let_go))
+
     async def purge(self, owner: Owner) -> int:
         """See Jobs."""
         theirs = (jobs.c.tenant == owner.tenant) & (jobs.c.user == owner.user) & jobs.c.kind.in_(("import", "export"))

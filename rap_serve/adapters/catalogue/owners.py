@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rap_serve.adapters.catalogue.audit import note
@@ -98,6 +98,18 @@ class SqlOwners:
         mine = (owners.c.tenant == tenant) & (owners.c.user > after)
         query = select(owners.c.user).where(mine).order_by(owners.c.user).limit(limit)
         return await self._database.read(lambda connection: list(connection.execute(query).scalars()))
+
+    async def all_after(self, owner: Owner | None, *, limit: int) -> list[Owner]:
+        """See Owners."""
+        query = select(owners.c.tenant, owners.c.user).order_by(owners.c.tenant, owners.c.user).limit(limit)
+        if owner is not None:
+            query = query.where(tuple_(owners.c.tenant, owners.c.user) > (owner.tenant, owner.user))
+        return await self._database.read(lambda connection: [Owner(*row) for row in connection.execute(query)])
+
+    async def count(self) -> int:
+        """See Owners."""
+        query = select(func.count()).select_from(owners)
+        return int(await self._database.read(lambda connection: connection.execute(query).scalar_one()))
 
     def _seal(self, owner: Owner, row: RowMapping | None) -> AesSeal | None:
         if row is None or row["sealed_key"] is None:

@@ -64,6 +64,15 @@ owners = Table(
     comment="left_on: where copies stayed when it moved; epoch: counts erasures; sealed_key: opens what was stored",
 )
 
+spaces = Table(
+    "embedding_spaces",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("version", String(256), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    comment="which embedding space answered since when; the last one does now",
+)
+
 jobs = Table(
     "jobs",
     metadata,

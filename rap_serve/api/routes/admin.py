@@ -12,10 +12,11 @@ from rap_serve.api.deps import UseCasesDep, caller
 from rap_serve.api.pages import After, PageSize, page
 from rap_serve.api.routes.jobs import job_json
 from rap_serve.api.routes.usage import usage_json
-from rap_serve.api.schemas import KeyBody, MoveBody, RotateBody, TenantBody, TenantPatchBody
+from rap_serve.api.schemas import EmbedderBody, KeyBody, MoveBody, RotateBody, TenantBody, TenantPatchBody
 from rap_serve.domain.errors import TenantNotFound
 from rap_serve.domain.tenancy import OPERATOR, ApiKey, Audited, Caller, Limits, Tenant
 from rap_serve.services.administer import Issued
+from rap_serve.services.reembed import CLUSTER
 
 router = APIRouter(prefix="/admin/v1", tags=["administration"])
 
@@ -69,6 +70,36 @@ async def job(tenant: str, job_id: str, request: Request, cases: UseCasesDep) ->
     """How far a tenant's job is."""
     _admin(request, tenant)
     return job_json(await cases.jobs.get(tenant, job_id))
+
+
+@router.get("/embedders")
+async def embedders(request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """The embedders that run, and which one answers."""
+    _operator(request)
+    current = cases.embedding.current.space
+    found = [{"object": "embedder", **asdict(m.space), "answers": m.space == current} for m in cases.embedding.all]
+    return page(found, len(found))
+
+
+@router.post("/embedders", status_code=202)
+async def reembed(body: EmbedderBody, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """Embeds everything anew with another embedder, which then answers, under reads and writes, by a job."""
+    grace, pause = body.grace_seconds, body.pause_seconds
+    return job_json(await cases.reembed(_operator(request), body.version, grace=grace, pause=pause))
+
+
+@router.get("/jobs/{job_id}")
+async def own_job(job_id: str, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """How far a job of the whole cluster is."""
+    _operator(request)
+    return job_json(await cases.jobs.get(CLUSTER, job_id))
+
+
+@router.post("/jobs/{job_id}:cancel")
+async def cancel(job_id: str, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """Stops a job of the whole cluster at its next step; what is done stays done."""
+    _operator(request)
+    return job_json(await cases.jobs.cancel(CLUSTER, job_id))
 
 
 @router.get("/tenants/{tenant}/usage")
