@@ -20,7 +20,10 @@ class Recall:
 
     async def __call__(self, owner: Owner) -> Library:
         """Every write acknowledged before the call is in it. Raises Unavailable."""
-        generation = await self._cache.generation(owner)
+        return await self.under(owner, await self._cache.generation(owner))
+
+    async def under(self, owner: Owner, generation: Generation | None) -> Library:
+        """The same, for who has just asked for the owner's generation."""
         if generation is None:
             return await self._memory.library(owner)
         cached = await self._cache.library(owner, generation)
