@@ -22,6 +22,7 @@ from rap_serve.services.move import MoveTenant
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
+from rap_serve.services.share import ShareConcepts
 from rap_serve.services.throttle import Throttle
 from rap_serve.services.transfer import StartTransfers
 from rap_serve.settings import LimitSettings
@@ -55,6 +56,7 @@ class UseCases:
     edit: Edit
     forget: Forget
     history: History
+    share: ShareConcepts
     retrieve: Retrieve
     answer: Answer
     model: str
