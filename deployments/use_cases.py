@@ -16,6 +16,7 @@ from rap_serve.adapters.catalogue.jobs import SqlJobs
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.replies import SqlReplies
+from rap_serve.adapters.catalogue.shares import SqlShares
 from rap_serve.adapters.catalogue.shelves import SqlShelves
 from rap_serve.adapters.catalogue.spaces import SqlSpaces
 from rap_serve.adapters.catalogue.tenants import SqlTenants
@@ -47,6 +48,7 @@ from rap_serve.services.embedding import EmbeddingModel, EmbeddingModels
 from rap_serve.services.enrol import Enrol
 from rap_serve.services.erase import Erase, Purge
 from rap_serve.services.history import History
+from rap_serve.services.household import RecallShared
 from rap_serve.services.look import Look
 from rap_serve.services.meter import Meter
 from rap_serve.services.move import Move, MoveTenant
@@ -55,6 +57,7 @@ from rap_serve.services.reembed import Reembed, StartReembedding
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
 from rap_serve.services.run_jobs import RunJobs
+from rap_serve.services.share import ShareConcepts
 from rap_serve.services.throttle import Throttle
 from rap_serve.services.transfer import Export, Import, StartTransfers
 from rap_serve.settings import AuthorisationSettings, MilvusSettings, Settings, model_path
@@ -78,7 +81,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     mllm = RayMllm(models.mllm, deadline_seconds=deadline, secret=_derived(settings, "engine isolation"))
     database = Database(settings.catalogue.url.get_secret_value())
     owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
-    shelves = SqlShelves(database)
+    shares, shelves = SqlShares(database), SqlShelves(database)
     shelved = ShelvedMemory(shelves, lambda shelf: _shelf(settings.milvus, models.spaces[0], shelf))
     memory = SealedMemory(shelved, owners, space=models.spaces[0])
     cache = _cache(settings, models.spaces, owners)
@@ -100,7 +103,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     enrol = Enrol(detector=detector, models=embedding, blobs=blobs, pictures=pictures, fallback=fallback)
     detector_version = f"{models.detector_version}+{settings.detector.text_encoder}"
     retrieve = Retrieve(
-        recall=recall,
+        recall=RecallShared(recall=recall, cache=cache, shares=shares),
         look=Look(detector=detector, detector_version=detector_version, cache=cache, fallback=fallback),
         cache=cache,
         models=embedding,
@@ -126,6 +129,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         replies=replies,
         usage=usage,
         owners=owners,
+        shares=shares,
         jobs=jobs,
     )
 
@@ -170,7 +174,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         replies=replies,
         jobs=jobs,
         transfers=StartTransfers(jobs=jobs, blobs=blobs, open_pack=open_pack),
-        erase=Erase(cache=cache, owners=owners, tenants=tenants, jobs=jobs),
+        erase=Erase(cache=cache, owners=owners, shares=shares, tenants=tenants, jobs=jobs),
         background=(authenticate.watch, embedding.watch, meter.watch, recount.watch, replies.watch, run_jobs.watch),
         pictures=pictures,
         check_ready=check_ready,
@@ -179,6 +183,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         edit=Edit(memory=memory, commit=commit, recall=recall, enrol=enrol),
         forget=Forget(memory=memory, commit=commit, enrol=enrol),
         history=History(memory, cache),
+        share=ShareConcepts(shares=shares, owners=owners, recall=recall, cache=cache),
         retrieve=retrieve,
         answer=Answer(
             retrieve=retrieve,

@@ -11,7 +11,7 @@ from rap_serve.api import errors
 from rap_serve.api.deps import UseCases
 from rap_serve.api.gate import Gate, RequestMetrics
 from rap_serve.api.replay import Replay
-from rap_serve.api.routes import admin, chat, concepts, corrections, health, jobs, retrieve, usage
+from rap_serve.api.routes import admin, chat, concepts, corrections, health, jobs, retrieve, shares, usage
 
 
 def create_app(use_cases: UseCases, *, metrics: RequestMetrics, metrics_url: str | None) -> FastAPI:
@@ -26,7 +26,7 @@ def create_app(use_cases: UseCases, *, metrics: RequestMetrics, metrics_url: str
     app.state.use_cases = use_cases
     app.state.metrics_url = metrics_url
     errors.install(app)
-    for route in (chat, concepts, corrections, jobs, retrieve, usage, admin, health):
+    for route in (chat, concepts, corrections, jobs, retrieve, shares, usage, admin, health):
         app.include_router(route.router)
     app.add_middleware(Replay, replies=use_cases.replies)
     app.add_middleware(  # the last added comes first

@@ -24,6 +24,7 @@ from rap_serve.services.recall import Recall
 from rap_serve.services.reembed import StartReembedding
 from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieve
+from rap_serve.services.share import ShareConcepts
 from rap_serve.services.throttle import Throttle
 from rap_serve.services.transfer import StartTransfers
 from rap_serve.settings import LimitSettings
@@ -59,6 +60,7 @@ class UseCases:
     edit: Edit
     forget: Forget
     history: History
+    share: ShareConcepts
     retrieve: Retrieve
     answer: Answer
     model: str

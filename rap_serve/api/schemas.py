@@ -14,6 +14,7 @@ from rap_serve.services.retrieve import Retrieval
 MAX_AVATARS_PER_CALL = 16
 MAX_BOXES = 64
 MAX_EVIDENCE = 16
+MAX_SHARED = 1_000
 
 MAX_KEY_SECONDS = 100 * 366 * 86_400
 
@@ -147,6 +148,15 @@ class CorrectionBody(Body):
     box_xyxy: Box | None = None
 
 
+class ShareBody(Body):
+    """Whom to let know what."""
+
+    with_: str = Field(alias="with", description="another user")
+    concepts: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        None, min_length=1, max_length=MAX_SHARED, description="ids; all of the user's, future ones too, where absent"
+    )
+
+
 class LimitsBody(Body):
     """What a tenant may hold and ask for; null is no limit."""
 
@@ -240,6 +250,7 @@ def evidence_json(evidence: Evidence) -> dict[str, Any]:
         "avatar_id": evidence.avatar_id,
         "version": evidence.version,
         "source": evidence.source,
+        "shared_by": evidence.shared_by,
     }
 
 
@@ -255,6 +266,7 @@ def region_json(found: RegionCandidates) -> dict[str, Any]:
                 "name": c.name,
                 "similarity": round(c.similarity, 4),
                 "confidence": round(c.confidence, 4),
+                "shared_by": c.shared_by,
             }
             for c in found.candidates
         ],

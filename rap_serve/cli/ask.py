@@ -137,8 +137,9 @@ def evidence_table(evidence: Sequence[EvidenceJson]) -> Table:
     table = Table("name", "confidence", "similarity", "source", "box", "version", header_style="bold")
     for e in evidence:
         box = ", ".join(f"{v:.0f}" for v in e["box_xyxy"]) if e["box_xyxy"] else "-"
+        name = f"{e['name']} ({e['shared_by']}'s)" if e.get("shared_by") else e["name"]
         table.add_row(
-            escape(e["name"]), _number(e["confidence"]), _number(e["similarity"]), e["source"], box, str(e["version"])
+            escape(name), _number(e["confidence"]), _number(e["similarity"]), e["source"], box, str(e["version"])
         )
     return table
 

@@ -140,10 +140,14 @@ class RapClient:
 
     def concepts(self, user: str) -> list[ConceptJson]:
         """All of the user's concepts, oldest first."""
-        found: list[ConceptJson] = []
+        return cast(list[ConceptJson], self.listed(_concepts(user)))
+
+    def listed(self, path: str) -> list[dict[str, Any]]:
+        """All rows of a list, oldest first."""
+        found: list[dict[str, Any]] = []
         query = f"?limit={PAGE}"
         while True:
-            page = self.call("GET", _concepts(user) + query)
+            page = self.call("GET", path + query)
             found += page["data"]
             if not page.get("has_more"):
                 return found

@@ -2,7 +2,7 @@
 
 import typer
 
-from rap_serve.cli import admin, ask, concepts, doctor, jobs, service
+from rap_serve.cli import admin, ask, concepts, doctor, jobs, service, shares
 from rap_serve.cli.console import friendly
 from rap_serve.cli.eval import commands as evaluation
 
@@ -22,6 +22,7 @@ app.command("export")(friendly(jobs.export))
 app.command("erase")(friendly(jobs.erase))
 app.command("ask")(friendly(ask.ask))
 app.command("doctor")(friendly(doctor.doctor))
+app.add_typer(shares.app, name="shares")
 app.add_typer(admin.app, name="admin")
 app.add_typer(evaluation.app, name="eval")
 

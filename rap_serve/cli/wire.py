@@ -13,6 +13,7 @@ class EvidenceJson(TypedDict):
     box_xyxy: list[float] | None
     similarity: float | None
     confidence: float | None
+    shared_by: str | None
 
 
 class CandidateJson(TypedDict):
@@ -22,6 +23,7 @@ class CandidateJson(TypedDict):
     name: str
     similarity: float
     confidence: float
+    shared_by: str | None
 
 
 class RegionJson(TypedDict):

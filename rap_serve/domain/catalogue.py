@@ -9,6 +9,7 @@ from typing import Protocol
 
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.job import Job
+from rap_serve.domain.share import Share
 from rap_serve.domain.tenancy import (
     Act,
     Allowance,
@@ -58,7 +59,7 @@ class Owners(Protocol):
         """How often the owner was erased, plus one."""
 
     async def erase(self, owner: Owner, act: Act | None) -> int:
-        """Begins a new epoch and forgets the seal of the old one, which is returned."""
+        """Begins a new epoch and forgets the seal of the old one, which is returned. Ends all shares of the owner's."""
 
     async def page(self, tenant: str, *, after: str, limit: int) -> Sequence[str]:
         """Up to ``limit`` users of a tenant that ever stored something, after ``after``, in order."""
@@ -97,6 +98,38 @@ class Spaces(Protocol):
 
     async def switch(self, version: str) -> None:
         """That one answers from now on."""
+
+
+class Shares(Protocol):
+    """Who lets whom know what. A share that has ended is not found. Raises Unavailable.
+
+    Who changes what a user has accepted does so inside that user's ``writing``, so that no gateway goes by what it
+    knew before.
+    """
+
+    async def offer(self, share: Share, *, epoch: int) -> Share:
+        """Keeps an offer; the share that is there already where it says the same.
+
+        ``epoch``: the giver's, of when the request came in. Raises Conflict past MAX_SHARES, Erased, TenantNotFound.
+        """
+
+    async def get(self, owner: Owner, share_id: str) -> Share:
+        """One that the owner gives or takes. Raises NotFound."""
+
+    async def page(self, owner: Owner, *, after: str, limit: int) -> Sequence[Share]:
+        """Up to ``limit`` that the owner gives or takes, after the one of that id, oldest first."""
+
+    async def accepted(self, taker: Owner) -> Sequence[Share]:
+        """All that a user has accepted, in the order in which they were."""
+
+    async def accept(self, taker: Owner, share_id: str, *, at: int) -> Share:
+        """From now on it is accepted; the first ``at`` counts. Raises NotFound for any but its taker."""
+
+    async def end(self, share: Share) -> None:
+        """Forgets it, if nobody has already."""
+
+    async def ended(self, owner: Owner) -> Sequence[Share]:
+        """Those that the owner gave or took until it was erased; each is there until ``end``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,17 @@ Matrix: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A concept that a region may show, before any threshold. ``similarity``: cosine, -1 to 1; ``confidence``: 0-1."""
+    """A concept that a region may show, before any threshold. ``similarity``: cosine, -1 to 1; ``confidence``: 0-1.
+
+    ``shared_by``: the user whose concept it is, None for the owner's own.
+    """
 
     concept_id: str
     name: str
     avatar_id: str
     similarity: float
     confidence: float
+    shared_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class RegionCandidates:
 class Evidence:
     """A concept that was allowed into the prompt, and what allowed it.
 
-    ``source``: a region that shows it, a name in the text, or the request that listed it.
+    ``source``: a region that shows it, a name in the text, or the request that listed it. ``shared_by``: the user
+    whose concept it is, None for the owner's own.
     """
 
     concept_id: str
@@ -53,6 +58,7 @@ class Evidence:
     box_xyxy: BoxXyxy | None = None
     similarity: float | None = None
     confidence: float | None = None
+    shared_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

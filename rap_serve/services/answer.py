@@ -91,7 +91,7 @@ class Answer:
         place = _shown_place(ask.messages)
         retrieval = await self._retrieved(owner, ask, place)
         with retrieval.timings("prompt"):
-            blocks = await self._blocks(owner, retrieval, ask.messages[place].picture)
+            blocks = await self._blocks(retrieval, ask.messages[place].picture)
         sampling = replace(ask.sampling, handles=self._handles(blocks))
         turns = self._turns(ask, place, blocks)
         deltas = self._mllm.stream(turns, sampling, model=ask.model, owner=owner, request_id=ask.request_id)
@@ -109,20 +109,18 @@ class Answer:
         )
         return await self._retrieve(owner, query)
 
-    async def _blocks(self, owner: Owner, retrieval: Retrieval, picture: Picture | None) -> tuple[ConceptBlock, ...]:
+    async def _blocks(self, retrieval: Retrieval, picture: Picture | None) -> tuple[ConceptBlock, ...]:
         """In the order of the concepts' ids, whatever their similarity, so that prefixes repeat."""
         ordered = sorted(retrieval.evidence, key=lambda e: e.concept_id)
-        blocks = await asyncio.gather(*(self._block(owner, retrieval.library, e, _box_in(picture, e)) for e in ordered))
+        blocks = await asyncio.gather(*(self._block(retrieval.library, e, _box_in(picture, e)) for e in ordered))
         return tuple(b for b in blocks if b is not None)
 
-    async def _block(
-        self, owner: Owner, library: Library, evidence: Evidence, box: BoxShares | None
-    ) -> ConceptBlock | None:
+    async def _block(self, library: Library, evidence: Evidence, box: BoxShares | None) -> ConceptBlock | None:
         """None where the concept was deleted since it was retrieved."""
         concept = library.get(evidence.concept_id)
         avatar = next(a for a in concept.avatars if a.id == evidence.avatar_id)
         try:
-            data, _ = await self._blobs.get(owner, avatar.image_key)
+            data, _ = await self._blobs.get(concept.owner, avatar.image_key)
         except NotFound:
             return None
         if avatar.box_xyxy is None:

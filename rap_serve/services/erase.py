@@ -4,12 +4,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rap_serve.domain.catalogue import Jobs, Owners, Quotas, Replies, Tenants, Usage
+from rap_serve.domain.catalogue import Jobs, Owners, Quotas, Replies, Shares, Tenants, Usage
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.job import Job
 from rap_serve.domain.ports import Cache, MovableConcepts, SealedBlobs, SealedConcepts
 from rap_serve.domain.tenancy import Act, Caller, holdings
 from rap_serve.services.run_jobs import Progress, queued
+from rap_serve.services.share import changing
 
 USERS_AT_ONCE = 100
 
@@ -18,12 +19,13 @@ class Erase:
     """Makes an owner unreadable, and queues what takes the rest away.
 
     The owner's seal is forgotten while no write is under way. From then on nothing of before can be opened, by
-    whatever gateway, backup or late writer, and the owner begins anew with an empty memory.
+    whatever gateway, backup or late writer, and the owner begins anew with an empty memory, sharing nothing.
     """
 
-    def __init__(self, *, cache: Cache, owners: Owners, tenants: Tenants, jobs: Jobs) -> None:
+    def __init__(self, *, cache: Cache, owners: Owners, shares: Shares, tenants: Tenants, jobs: Jobs) -> None:
         self._cache = cache
         self._owners = owners
+        self._shares = shares
         self._tenants = tenants
         self._jobs = jobs
 
@@ -34,6 +36,9 @@ class Erase:
             await self._owners.erase(owner, act)
         job = queued(owner.tenant, owner.user, "erase-user", unreadable_at=_now_ms())
         await self._jobs.add(job)
+        for taker in {share.taker for share in await self._shares.ended(owner)}:
+            async with changing(self._cache, taker):
+                pass  # it learns of what has ended
         return job
 
     async def tenant(self, caller: Caller, tenant: str) -> Job:
@@ -59,6 +64,7 @@ class Purge:
         replies: Replies,
         usage: Usage,
         owners: Owners,
+        shares: Shares,
         jobs: Jobs,
     ) -> None:
         self._memory = memory
@@ -69,6 +75,7 @@ class Purge:
         self._replies = replies
         self._usage = usage
         self._owners = owners
+        self._shares = shares
         self._jobs = jobs
 
     async def user(self, progress: Progress) -> Mapping[str, Any]:
@@ -105,11 +112,20 @@ class Purge:
             "blobs": {"pictures": await self._blobs.purge(owner)},
             "caches": {"entries": await self._cache.purge(owner)},
             "idempotency_replies": {"replies": await self._replies.purge(owner)},
+            "shares": {"given_or_taken": await self._unshared(owner)},
             "jobs": {"imports_and_exports": await self._jobs.purge(owner)},
             "usage": {"rows_made_anonymous": await self._usage.anonymise(owner)},
             "logs": {"entries": 0, "note": "logs hold no names, texts, pictures or user ids"},
             "in_flight": {"note": "requests that came in before find their user erased, and store nothing"},
         }
+
+    async def _unshared(self, owner: Owner) -> int:
+        """How many shares ended with the owner's erasure; they are forgotten."""
+        ended = await self._shares.ended(owner)
+        for share in ended:
+            async with changing(self._cache, share.taker):
+                await self._shares.end(share)
+        return len(ended)
 
 
 def _added(total: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

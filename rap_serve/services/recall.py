@@ -22,8 +22,15 @@ class Recall:
 
     async def __call__(self, owner: Owner) -> Library:
         """Every write acknowledged before the call is in it, in the space that answers. Raises Unavailable."""
-        space = self._models.current.space
-        generation = await self._cache.generation(owner)
+        return await self.under(owner, await self._cache.generation(owner), self.space)
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The one that answers now."""
+        return self._models.current.space
+
+    async def under(self, owner: Owner, generation: Generation | None, space: EmbeddingSpace) -> Library:
+        """The same, for who knows the owner's generation, in a space."""
         if generation is None:
             return await self._memory.library(owner, space=space)
         cached = await self._cache.library(owner, generation)

@@ -1,6 +1,6 @@
 """Which of an owner's concepts a picture shows and a text names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -23,9 +23,9 @@ from rap_serve.domain.match import (
 from rap_serve.domain.mention import mentioned
 from rap_serve.domain.ports import Cache, Picture
 from rap_serve.domain.region import BoxXyxy, Region, scaled
+from rap_serve.domain.share import shared_by
 from rap_serve.services.embedding import EmbeddingModels
 from rap_serve.services.look import CacheUse, Look, Seen
-from rap_serve.services.recall import Recall
 from rap_serve.services.timings import Timings
 
 
@@ -66,9 +66,10 @@ class Query:
 class _Compared:
     """The regions of a picture against a library. The arrays are all (regions, concepts).
 
-    ``considered``: the concepts that may be named, as columns.
+    ``owner``: for whom. ``considered``: the concepts that may be named, as columns.
     """
 
+    owner: Owner
     library: Library
     considered: Sequence[int]
     regions: tuple[Region, ...]
@@ -95,6 +96,7 @@ class _Compared:
             box_xyxy=self.regions[match.region].box_xyxy,
             similarity=match.similarity,
             confidence=match.confidence,
+            shared_by=shared_by(concept, self.owner),
         )
 
     def _candidate(self, region: int, index: int) -> Candidate:
@@ -105,6 +107,7 @@ class _Compared:
             avatar_id=concept.avatars[self.avatars[region, index]].id,
             similarity=float(self.similarities[region, index]),
             confidence=float(self.confidences[region, index]),
+            shared_by=shared_by(concept, self.owner),
         )
 
 
@@ -114,7 +117,7 @@ class Retrieve:
     def __init__(
         self,
         *,
-        recall: Recall,
+        recall: Callable[[Owner], Awaitable[Library]],
         look: Look,
         cache: Cache,
         models: EmbeddingModels,
@@ -138,7 +141,7 @@ class Retrieve:
             considered = range(len(library.concepts)) if query.concepts is None else library.places(query.concepts)
             seen = await self._seen(owner, query, library, timings)
             with timings("match"):
-                found = self._matched(library, considered, seen, query)
+                found = self._matched(owner, library, considered, seen, query)
         outage = () if await self._cache.available() else ("cache",)
         degraded = (*(seen.degraded if seen else ()), *outage)
         cache = "bypass" if seen is None or outage else seen.cache
@@ -156,12 +159,14 @@ class Retrieve:
             return await self._look.boxes(owner, query.picture, boxes, model, timings)
         return await self._look.regions(owner, query.picture, library.categories, model, timings)
 
-    def _matched(self, library: Library, considered: Sequence[int], seen: Seen | None, query: Query) -> Retrieval:
+    def _matched(
+        self, owner: Owner, library: Library, considered: Sequence[int], seen: Seen | None, query: Query
+    ) -> Retrieval:
         policy = replace(self._policy, max_evidence=query.max_evidence or self._policy.max_evidence)
         if seen is None or query.picture is None:
-            evidence = self._unseen(library, considered, query, policy)
+            evidence = self._unseen(owner, library, considered, query, policy)
             return Retrieval(library, evidence=tuple(evidence[: policy.max_evidence]))
-        compared = self._compared(library, considered, seen, scale=1 / query.picture.scale)
+        compared = self._compared(owner, library, considered, seen, scale=1 / query.picture.scale)
         return Retrieval(
             library,
             regions=tuple(compared.candidates(r, query.candidates) for r in range(len(compared.regions))),
@@ -171,18 +176,20 @@ class Retrieve:
     def _calibration(self, library: Library) -> Calibration:
         return self._models.of(library.space).calibration
 
-    def _compared(self, library: Library, considered: Sequence[int], seen: Seen, *, scale: float) -> _Compared:
+    def _compared(
+        self, owner: Owner, library: Library, considered: Sequence[int], seen: Seen, *, scale: float
+    ) -> _Compared:
         """``scale``: pixels as sent per pixel of the picture that was seen."""
         similarities, avatars = library.similarities(seen.features.embeddings)
         regions = tuple(replace(r, box_xyxy=scaled(r.box_xyxy, scale)) for r in seen.features.regions)
         confidences = self._calibration(library).confidences(similarities)
-        return _Compared(library, considered, regions, similarities, confidences, avatars)
+        return _Compared(owner, library, considered, regions, similarities, confidences, avatars)
 
     def _seen_evidence(self, compared: _Compared, query: Query, policy: AuthorisationPolicy) -> list[Evidence]:
         """What the picture supports; those asked for by name come first, since the answer is about them."""
-        library, considered = compared.library, compared.considered
+        owner, library, considered = compared.owner, compared.library, compared.considered
         if query.concepts is not None and not policy.required:
-            return self._unseen(library, considered, query, policy)
+            return self._unseen(owner, library, considered, query, policy)
         seen = compared.regions, compared.similarities, compared.confidences
         calibration = self._calibration(library)
         accepted = authorise(*seen, calibration=calibration, policy=policy, considered=considered)
@@ -190,26 +197,34 @@ class Retrieve:
         taken = {a.concept for a in accepted}
         rest = [i for i in _named(library, considered, query.text) if i not in taken]
         if not query.about_picture or not policy.required:
-            return [*_taken_as_given(library, rest, "mention"), *shown]
+            return [*_taken_as_given(owner, library, rest, "mention"), *shown]
         supported = authorise_named(*seen, rest, taken=accepted, calibration=calibration)
         return [*(compared.evidence(a, "mention") for a in supported), *shown]
 
     def _unseen(
-        self, library: Library, considered: Sequence[int], query: Query, policy: AuthorisationPolicy
+        self, owner: Owner, library: Library, considered: Sequence[int], query: Query, policy: AuthorisationPolicy
     ) -> list[Evidence]:
         """What needs no picture: the concepts that the text names, or those of the request, taken at its word."""
         if query.concepts is not None and not policy.required:
-            return _taken_as_given(library, considered, "request")
-        return _taken_as_given(library, _named(library, considered, query.text), "mention")
+            return _taken_as_given(owner, library, considered, "request")
+        return _taken_as_given(owner, library, _named(library, considered, query.text), "mention")
 
 
 def _named(library: Library, considered: Sequence[int], text: str) -> list[int]:
     return [i for i in mentioned(text, library.concepts) if i in considered]
 
 
-def _taken_as_given(library: Library, indices: Sequence[int], source: Literal["mention", "request"]) -> list[Evidence]:
-    concepts = [library.concepts[i] for i in indices]
+def _taken_as_given(
+    owner: Owner, library: Library, indices: Sequence[int], source: Literal["mention", "request"]
+) -> list[Evidence]:
     return [
-        Evidence(concept_id=c.id, name=c.name, version=c.version, avatar_id=c.shown[0].id, source=source)
-        for c in concepts
+        Evidence(
+            concept_id=concept.id,
+            name=concept.name,
+            version=concept.version,
+            avatar_id=concept.shown[0].id,
+            source=source,
+            shared_by=shared_by(concept, owner),
+        )
+        for concept in (library.concepts[i] for i in indices)
     ]

@@ -64,6 +64,11 @@ class Turned:
         return np.asarray(await self._models.embed(pixels, boxes_xyxy) @ self._turn, np.float32)
 
 
+def models_of(space: EmbeddingSpace) -> EmbeddingModels:
+    """For where nothing is embedded."""
+    return EmbeddingModels([EmbeddingModel(space, None, None)], Unswitched())  # type: ignore[arg-type]
+
+
 def embedding_models(models: InProcess, *versions: str) -> EmbeddingModels:
     """The shipped embedder under these names, the first of which answers."""
     calibration = load_calibration(str(MODELS / "embedder"))

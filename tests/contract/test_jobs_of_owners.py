@@ -20,6 +20,7 @@ from rap_serve.adapters.catalogue.jobs import SqlJobs
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.replies import SqlReplies
+from rap_serve.adapters.catalogue.shares import SqlShares
 from rap_serve.adapters.catalogue.shelves import SqlShelves
 from rap_serve.adapters.catalogue.spaces import SqlSpaces
 from rap_serve.adapters.catalogue.tenants import SqlTenants
@@ -40,11 +41,13 @@ from rap_serve.services.commit import Commit
 from rap_serve.services.embedding import EmbeddingModels
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.erase import Erase, Purge
+from rap_serve.services.household import RecallShared
 from rap_serve.services.move import Move, MoveTenant
 from rap_serve.services.recall import Recall
 from rap_serve.services.reembed import Reembed, StartReembedding
 from rap_serve.services.remember import ConceptDraft, Remember
 from rap_serve.services.run_jobs import RunJobs
+from rap_serve.services.share import ShareConcepts
 from rap_serve.services.transfer import Export, Import, StartTransfers
 from rap_serve.settings import LimitSettings
 from tests.contract.conftest import vector_of
@@ -83,6 +86,8 @@ class Place:
     recall: Recall
     transfers: StartTransfers
     erase: Erase
+    share: ShareConcepts
+    recall_shared: RecallShared
     run: RunJobs
     embedding: EmbeddingModels
     reembed: StartReembedding
@@ -166,6 +171,7 @@ def place_of(
         replies=replies,
         usage=usage,
         owners=owners,
+        shares=SqlShares(database),
         jobs=jobs,
     )
     take_in = Import(blobs=blobs, pictures=pictures, recall=recall, remember=remember, open_pack=opened)
@@ -202,7 +208,9 @@ def place_of(
         remember=remember,
         recall=recall,
         transfers=StartTransfers(jobs=jobs, blobs=blobs, open_pack=opened),
-        erase=Erase(cache=cache, owners=owners, tenants=SqlTenants(database), jobs=jobs),
+        erase=Erase(cache=cache, owners=owners, shares=SqlShares(database), tenants=SqlTenants(database), jobs=jobs),
+        share=ShareConcepts(shares=SqlShares(database), owners=owners, recall=recall, cache=cache),
+        recall_shared=RecallShared(recall=recall, cache=cache, shares=SqlShares(database)),
         run=RunJobs(jobs, work),  # type: ignore[arg-type]
         embedding=embedding,
         reembed=StartReembedding(models=embedding, jobs=jobs, audit=SqlAudit(database)),
@@ -374,6 +382,37 @@ async def test_an_erased_user_is_unreadable_at_once_and_purged_by_the_job(place:
     assert await place.names(place.ann) == ["new"] and len(await place.blobs.keys(place.ann)) == 1
     assert await place.names(Owner(place.tenant, "bea")) == [kept.concept.name]
     assert await place.quotas.held(place.tenant) == holdings([*(await place.recall(place.ann)).concepts, kept.concept])
+
+
+async def test_what_an_erased_user_shared_ends_with_it(place: Place) -> None:
+    """For the taker's next request, and for what the user stores when it comes back; the receipt counts the shares."""
+    bea, cid = Owner(place.tenant, "bea"), Owner(place.tenant, "cid")
+
+    async def known_to(owner: Owner) -> list[str]:
+        return sorted(c.name for c in (await place.recall_shared(owner)).concepts)
+
+    await place.remember(place.ann, await drafted("bo"))
+    await place.remember(bea, await drafted("rex", 2))
+    for giver, taker in ((place.ann, bea), (place.ann, cid), (bea, place.ann), (bea, cid)):
+        offered = await place.share.offer(giver, taker.user, None)
+        if (giver, taker) != (place.ann, cid):
+            await place.share.accept(taker, offered.id)
+    assert await known_to(bea) == ["bo", "rex"] == await known_to(place.ann)
+    job = await place.erase.user(CALLER, place.ann)
+    assert await known_to(bea) == ["rex"] == await known_to(cid) and await known_to(place.ann) == []
+    await place.remember(place.ann, await drafted("new", 3))
+    assert await known_to(bea) == ["rex"] and await known_to(place.ann) == ["new"]
+    assert [s.giver for s, _ in await place.share.page(bea, after="", limit=10)] == [bea]
+    assert await place.share.page(place.ann, after="", limit=10) == []
+    assert (await place.ended(job)).result["receipt"]["shares"] == {"given_or_taken": 3}
+    assert await known_to(cid) == ["rex"]
+
+
+async def test_an_erased_tenants_shares_are_gone(place: Place) -> None:
+    """Those too of users who never stored anything."""
+    await place.share.accept(Owner(place.tenant, "bea"), (await place.share.offer(place.ann, "bea", None)).id)
+    ended = await place.ended(await place.erase.tenant(CALLER, place.tenant))
+    assert ended.result["receipt"]["shares"] == {"given_or_taken": 1}
 
 
 async def test_a_request_from_before_an_erasure_cannot_undo_it(place: Place) -> None:

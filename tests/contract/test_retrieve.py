@@ -10,8 +10,10 @@ import pytest
 
 from loadtest import drawn
 from rap_serve.adapters.blob_store import FsspecBlobStore
+from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
+from rap_serve.adapters.catalogue.shares import SqlShares
 from rap_serve.adapters.local_cache import LocalCache
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.pictures import PictureLoader
@@ -22,9 +24,11 @@ from rap_serve.domain.ports import Picture
 from rap_serve.services.commit import Commit
 from rap_serve.services.edit import ConceptPatch, Edit
 from rap_serve.services.enrol import AvatarDraft, Enrol
+from rap_serve.services.household import RecallShared
 from rap_serve.services.look import Look
 from rap_serve.services.recall import Recall
 from rap_serve.services.retrieve import Query, Retrieve
+from rap_serve.services.share import ShareConcepts
 from rap_serve.settings import LimitSettings
 from tests.contract.conftest import SPACE, concept, vector_of
 from tests.contract.in_process import InProcess, embedding_models
@@ -44,13 +48,14 @@ async def real_memory(milvus_uri: str, models: InProcess) -> AsyncIterator[Milvu
 
 
 @pytest.fixture
-def made(models: InProcess, real_memory: MilvusMemory) -> MakeRetrieve:
-    """Retrieval under a policy."""
+def made(models: InProcess, real_memory: MilvusMemory, database: Database) -> MakeRetrieve:
+    """Retrieval under a policy, each by a gateway of its own."""
 
     def make(policy: AuthorisationPolicy) -> Retrieve:
         cache, embedding = LocalCache(max_bytes=1_000_000), embedding_models(models, SPACE.version)
+        recall = Recall(real_memory, cache, embedding)
         return Retrieve(
-            recall=Recall(real_memory, cache, embedding),
+            recall=RecallShared(recall=recall, cache=cache, shares=SqlShares(database)),
             look=Look(detector=models, detector_version="tiny", cache=cache, fallback=("object",)),
             cache=cache,
             models=embedding,
@@ -191,3 +196,30 @@ async def test_a_concept_of_an_older_embedder_is_in_no_picture_until_an_edit_bri
     assert all([await blobs.get(owner, a.image_key) for a in edited.avatars])
     found = await made(AuthorisationPolicy())(owner, Query(picture=await picture(1, "mug")))
     assert [e.concept_id for e in found.evidence] == [mug.id]
+
+
+async def test_what_is_shared_is_found_in_pictures_and_texts_with_who_shares_it(
+    made: MakeRetrieve,
+    models: InProcess,
+    owner: Owner,
+    owners: SqlOwners,
+    quotas: SqlQuotas,
+    database: Database,
+    real_memory: MilvusMemory,
+    remembered: list[Concept],
+) -> None:
+    """Among the candidates, in the evidence, and by its id; for the giver nothing is anybody else's."""
+    mug, _ = remembered
+    taker, cache = Owner(owner.tenant, f"{owner.user}-b"), LocalCache(max_bytes=1_000_000)
+    shares = SqlShares(database)
+    recall = Recall(real_memory, cache, embedding_models(models, SPACE.version))
+    share = ShareConcepts(shares=shares, owners=owners, recall=recall, cache=cache)
+    await share.accept(taker, (await share.offer(owner, taker.user, [mug.id])).id)
+    retrieve = made(AuthorisationPolicy())
+    for query in (Query(picture=await picture(1, "mug")), Query(text="Is <the-mug> or <the-house> red?")):
+        found = await retrieve(taker, query)
+        assert [(e.concept_id, e.shared_by) for e in found.evidence] == [(mug.id, owner.user)]
+        assert {c.shared_by for r in found.regions for c in r.candidates} <= {owner.user}
+        assert {e.shared_by for e in (await retrieve(owner, query)).evidence} == {None}
+    listed = await made(BARE)(taker, Query(text="What is it?", concepts=(mug.id,)))
+    assert [(e.source, e.shared_by) for e in listed.evidence] == [("request", owner.user)]

@@ -19,25 +19,27 @@ from rap_serve.services.retrieve import Query, Retrieval
 from rap_serve.settings import LimitSettings
 
 OWNER = Owner("acme", "ann")
+OTHER = Owner("acme", "ben")
 PICTURE = Picture(np.zeros((150, 200, 3), np.uint8), (400, 300), b"picture", "image/jpeg", "0" * 64)
 """Seen at half the size at which it was sent."""
 
 
 class Listener:
-    """A model that says nothing and keeps the last prompt."""
+    """A model that says nothing and keeps the last prompt, and whose it is."""
 
     prompt = ""
+    owner: Owner | None = None
 
     async def stream(
         self, turns: Sequence[Turn], sampling: Sampling, *, model: str, owner: Owner, request_id: str
     ) -> AsyncGenerator[Delta, None]:
         """See Mllm."""
-        self.prompt = as_text(turns[-1].parts)
+        self.prompt, self.owner = as_text(turns[-1].parts), owner
         yield Delta(finish_reason="stop")
 
 
-async def prompted(box: BoxXyxy | None, picture: Picture | None) -> str:
-    """The prompt to a question about ``bo``, found in that box, in pixels as sent."""
+async def asked(box: BoxXyxy | None, picture: Picture | None, *, asker: Owner = OWNER) -> Listener:
+    """The model after a question about ``bo``, found in that box, in pixels as sent."""
     blobs = FsspecBlobStore(f"memory://{new_ulid()}")
     key = await blobs.put(OWNER, "0" * 64, b"avatar", "image/jpeg")
     avatar = Avatar(id="a", image_key=key, size_bytes=1, picture_size=(1, 1), box_xyxy=None, embeddings={})
@@ -61,9 +63,14 @@ async def prompted(box: BoxXyxy | None, picture: Picture | None) -> str:
         constrain_names=True,
     )
     ask = Ask(messages=(Message("user", "Where is <bo>?", picture),), model="tiny", request_id="r")
-    async for _ in (await answer(OWNER, ask)).deltas:
+    async for _ in (await answer(asker, ask)).deltas:
         pass
-    return listener.prompt
+    return listener
+
+
+async def prompted(box: BoxXyxy | None, picture: Picture | None) -> str:
+    """The prompt to that question."""
+    return (await asked(box, picture)).prompt
 
 
 async def test_the_model_is_told_where_a_recognised_concept_is() -> None:
@@ -76,3 +83,9 @@ async def test_the_model_is_told_where_a_recognised_concept_is() -> None:
 async def test_no_place_is_said_of_a_concept_that_was_only_spoken_of(picture: Picture | None) -> None:
     """A name in the text has no box."""
     assert (await prompted(None, picture)).endswith("Info: A dog.]\nWhere is <bo>?")
+
+
+async def test_a_shared_concept_is_shown_with_its_owners_picture() -> None:
+    """And the prompt is the asker's all the same, with what is kept of it."""
+    listener = await asked(None, None, asker=OTHER)
+    assert "Info: A dog." in listener.prompt and listener.owner == OTHER

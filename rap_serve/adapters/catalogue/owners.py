@@ -18,12 +18,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from rap_serve.adapters.catalogue.audit import note
 from rap_serve.adapters.catalogue.database import Database
-from rap_serve.adapters.catalogue.schema import owners, tenants
+from rap_serve.adapters.catalogue.schema import owners, shares, tenants
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.tenancy import Act
 
 NONCE_BYTES = 12
 KEY_BYTES = 32
+ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class SqlOwners:
             know(connection, owner)
             gone = {"epoch": owners.c.epoch + 1, "sealed_key": None}
             connection.execute(update(owners).where(at(owner)).values(**gone))
+            connection.execute(update(shares).where(takes_part(owner)).values(state=ENDED))
             note(connection, act)
             row = _row(connection, owner)
             assert row is not None
@@ -144,6 +146,11 @@ def know(connection: Connection, owner: Owner) -> None:
 def at(owner: Owner) -> Any:
     """The condition that a row is the owner's."""
     return (owners.c.tenant == owner.tenant) & (owners.c.user == owner.user)
+
+
+def takes_part(owner: Owner) -> Any:
+    """The condition that a share is one that the owner gives or takes."""
+    return (shares.c.tenant == owner.tenant) & ((shares.c.giver == owner.user) | (shares.c.taker == owner.user))
 
 
 def _row(connection: Connection, owner: Owner) -> RowMapping | None:

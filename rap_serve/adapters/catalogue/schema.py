@@ -64,6 +64,22 @@ owners = Table(
     comment="left_on: where copies stayed when it moved; epoch: counts erasures; sealed_key: opens what was stored",
 )
 
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("tenant", ID, nullable=False),
+    Column("giver", ID, nullable=False),
+    Column("taker", ID, nullable=False),
+    Column("concepts", Text),
+    Column("state", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("accepted_at", BigInteger),
+    Index("shares_by_giver", "tenant", "giver"),
+    Index("shares_by_taker", "tenant", "taker"),
+    comment="concepts: ids as JSON, nothing for all; one whose user was erased has the state 'ended' until the purge",
+)
+
 spaces = Table(
     "embedding_spaces",
     metadata,
