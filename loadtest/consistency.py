@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ import httpx
 from tqdm import tqdm
 
 from loadtest import drawn
+from loadtest.gateways import METRICS_SECONDS, requests_by_gateway
 from loadtest.history import GONE, Event, Kind, violations
 from loadtest.outages import LocalRedis, Outage, kill_of, outages
 
@@ -30,8 +30,6 @@ CONCEPTS_AT_FIRST = 3
 PATIENCE_SECONDS = 120.0
 PAUSE_SECONDS = 0.2
 SHARES = {"read": 0.35, "list": 0.15, "find": 0.1, "edit": 0.3, "add": 0.06, "delete": 0.04}
-METRICS_SECONDS = 12.0  # Ray exports every ten
-_COUNTED = re.compile(r'^ray_rap_requests_total\{.*replica="(\w+)",route="/v1/.*\} (\S+)$', re.MULTILINE)
 
 
 @dataclass
@@ -170,16 +168,6 @@ async def duplicates(service: dict[str, str], world: World) -> int:
     return sum(concept["version"] - told[concept["id"]] for page in pages for concept in page["data"])
 
 
-async def gateways(service: dict[str, str]) -> Counter[str]:
-    """How many requests each gateway has counted so far."""
-    async with httpx.AsyncClient(base_url=service["url"], timeout=60, trust_env=False) as http:
-        text = (await http.get("/metrics")).text
-    counted = Counter[str]()
-    for replica, count in _COUNTED.findall(text):
-        counted[replica] += int(float(count))
-    return counted
-
-
 async def filled(service: dict[str, str], options: argparse.Namespace) -> tuple[World, list[Client]]:
     """Owners with a few concepts each."""
     stamp = time.time_ns()
@@ -196,7 +184,7 @@ async def filled(service: dict[str, str], options: argparse.Namespace) -> tuple[
 async def run(options: argparse.Namespace) -> dict[str, object]:
     """The figures of a run, which lasts for its operations and for its outages."""
     service = json.loads((options.home / "service.json").read_text())
-    before = await gateways(service)
+    before = await requests_by_gateway(service["url"])
     world, clients = await filled(service, options)
     chaos = asyncio.create_task(
         outages(_kinds(options), times=options.times, pause=options.pause, seed=options.seed)
@@ -227,7 +215,7 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
         "seconds": round(seconds, 1),
         "events": dict(Counter(e.kind for e in world.events)),
         "answers": dict(sorted(world.answers.items())),
-        "requests_by_gateway": dict(await gateways(service) - before),
+        "requests_by_gateway": dict(await requests_by_gateway(service["url"]) - before),
         "violations": dict(Counter(v.promise for v in wrong)),
         "duplicates": unknown,
         "first": [asdict(v) for v in wrong[:5]],
