@@ -224,7 +224,8 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
 
 def _kinds(options: argparse.Namespace) -> dict[str, Outage]:
     if options.outages == "redis":
-        return LocalRedis(options.redis_port).outages
+        kinds = LocalRedis(options.redis_port).outages
+        return {kind: kinds[kind] for kind in options.only or kinds}
     return kill_of(options.home, options.outages)
 
 
@@ -248,6 +249,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--pause", type=float, default=6.0, help="seconds between two outages, on average")
     parser.add_argument("--redis-port", type=int, default=6379)
+    parser.add_argument("--only", nargs="*", help="of Redis' outages: flush, kill, pause, restart")
     print(json.dumps(asyncio.run(run(parser.parse_args())), indent=1))
 
 

@@ -8,7 +8,7 @@ import httpx
 METRICS_SECONDS = 12.0
 """Ray exports every ten."""
 
-_COUNTED = re.compile(r'^ray_rap_requests_total\{.*replica="(\w+)",route="/v1/.*\} (\S+)$', re.MULTILINE)
+_COUNTED = re.compile(r'^ray_rap_requests_total\{.*replica="(\w+)",route="(?:/v1/|unmatched).*\} (\S+)$', re.MULTILINE)
 
 
 async def requests_by_gateway(url: str) -> Counter[str]:
