@@ -23,7 +23,10 @@ Outage: TypeAlias = Callable[[random.Random], Awaitable[None]]
 
 LONGEST_SECONDS = 3.0
 START_SECONDS = 10.0
-_MARKS = {"gateway": "ServeReplica:rap:IngressDeployment", "milvus": "milvus_lite_server"}
+_MARKS = {
+    "gateway": ("ServeReplica:rap:IngressDeployment",),
+    "milvus": ("rap_serve.adapters.milvus_lite_server", "milvus run standalone"),
+}
 
 
 class LocalRedis:
@@ -93,7 +96,7 @@ def kill_of(home: Path, part: str) -> dict[str, Outage]:
     """kill -9 of a process of the service, which watches its parts and starts them again."""
 
     async def kill(rng: random.Random) -> None:
-        victims = [p for p in service_processes(home) if _MARKS[part] in _line(p)]
+        victims = [p for p in service_processes(home) if any(m in _line(p) for m in _MARKS[part])]
         if not victims:
             raise LookupError(f"The service of {home} has no {part}.")
         rng.choice(victims).kill()
