@@ -5,6 +5,7 @@ serves.
 """
 
 import json
+import logging
 import os
 import signal
 import threading
@@ -20,6 +21,7 @@ from deployments.app import build
 from deployments.status import Status
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
+from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.tenancy import new_secret
 from rap_serve.settings import PROJECT_ROOT, AuthSettings, Settings
 
@@ -28,6 +30,7 @@ TENANT = "default"
 LOGICAL_CPUS = 4
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
 WATCH_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 
 class Stopped(BaseException):
@@ -125,10 +128,13 @@ class LocalService:
         self._status.ready()
 
     def _watch(self) -> None:
-        """Sleeps until stopped; a memory server that died is started again on its port and data."""
+        """Sleeps until stopped; a memory server that died is started again on its port and data until it is up."""
         while not self._stopping.wait(WATCH_SECONDS):
             if self._milvus is not None and not self._milvus.alive():
-                self._milvus.start()
+                try:
+                    self._milvus.start()
+                except Unavailable:  # on a busy machine a start may take longer than is waited for
+                    _log.exception("the memory server is not back yet; it is started once more")
 
     def _shut_down(self) -> None:
         (self._home / "service.json").unlink(missing_ok=True)

@@ -3,30 +3,33 @@
     python -m loadtest.consistency --home .rap --operations 10000 --owners 50 --clients 8
 
 Each client has connections of its own. Writes carry an idempotency key and are sent again, with the same key, until
-there is an answer; half of the edits say which version they replace. ``--kill gateway|milvus`` adds outages.
+there is an answer; half of the edits say which version they replace. ``--outages gateway|milvus|redis`` kills one
+of these parts again and again; Redis (of ``--redis-port``) is also emptied, paused and restarted.
 """
 
 import argparse
 import asyncio
 import json
 import random
-import signal
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
-import psutil
+from tqdm import tqdm
 
 from loadtest import drawn
-from loadtest.history import GONE, Event, violations
-from loadtest.processes import service_processes
+from loadtest.gateways import METRICS_SECONDS, requests_by_gateway
+from loadtest.history import GONE, Event, Kind, violations
+from loadtest.outages import LocalRedis, Outage, kill_of, outages
 
 CONCEPTS_AT_FIRST = 3
 PATIENCE_SECONDS = 120.0
 PAUSE_SECONDS = 0.2
-SHARES = {"read": 0.45, "list": 0.15, "edit": 0.3, "add": 0.06, "delete": 0.04}
+SHARES = {"read": 0.35, "list": 0.15, "find": 0.1, "edit": 0.3, "add": 0.06, "delete": 0.04}
 
 
 @dataclass
@@ -35,6 +38,7 @@ class World:
 
     owners: list[str]
     concepts: dict[str, list[str]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     made: int = 0
@@ -61,7 +65,8 @@ class Client:
             await self._list(owner)
         else:
             concept = self._rng.choice(ids)
-            await {"read": self._read, "edit": self._edit, "delete": self._delete}[kind](owner, concept)
+            acts = {"read": self._read, "find": self._find, "edit": self._edit, "delete": self._delete}
+            await acts[kind](owner, concept)
 
     async def add(self, owner: str) -> None:
         """A new concept."""
@@ -72,6 +77,7 @@ class Client:
         answer = await self._written("POST", _concepts(owner), body)
         if answer.status_code == 201:
             concept = answer.json()
+            self._world.names[concept["id"]] = concept["name"]
             self._world.concepts[owner].append(concept["id"])
             self._note(concept["id"], "write", began, concept["version"], value)
 
@@ -96,16 +102,23 @@ class Client:
         self._note(concept, "delete", began, GONE, "", acknowledged=answer.status_code == 200)
 
     async def _read(self, owner: str, concept: str) -> int:
-        began = time.monotonic()
-        answer = await self._sent("GET", f"{_concepts(owner)}/{concept}", None, {})
-        found = answer.json() if answer.status_code == 200 else {"version": GONE, "info": ""}
+        answer, began = await self._sent("GET", f"{_concepts(owner)}/{concept}")
+        found: dict[str, Any] = answer.json() if answer.status_code == 200 else {"version": GONE, "info": ""}
         if answer.status_code in (200, 404):
             self._note(concept, "read", began, found["version"], found["info"])
         return int(found["version"])
 
+    async def _find(self, owner: str, concept: str) -> None:
+        """By its name, which no other concept ever has."""
+        body = {"text": f"<{self._world.names[concept]}>"}
+        answer, began = await self._sent("POST", f"/v1/users/{owner}/retrieve", body)
+        if answer.status_code == 200:
+            versions = {e["concept_id"]: e["version"] for e in answer.json()["evidence"]}
+            self._note(concept, "read", began, versions.get(concept, GONE), None)
+
     async def _list(self, owner: str) -> None:
-        known, began = list(self._world.concepts[owner]), time.monotonic()
-        answer = await self._sent("GET", f"{_concepts(owner)}?limit=100", None, {})
+        known = list(self._world.concepts[owner])
+        answer, began = await self._sent("GET", f"{_concepts(owner)}?limit=100")
         if answer.status_code != 200 or answer.json()["has_more"]:
             return
         found = {c["id"]: c for c in answer.json()["data"]}
@@ -114,67 +127,49 @@ class Client:
             self._note(concept, "read", began, seen["version"], seen["info"])
 
     async def _written(
-        self, method: str, path: str, body: dict[str, object] | None, headers: dict[str, str] | None = None
+        self, method: str, path: str, body: Mapping[str, object] | None, headers: dict[str, str] | None = None
     ) -> httpx.Response:
         """The answer to a write, sent with one key until there is one."""
         key = {"Idempotency-Key": f"{self._number}-{time.time_ns()}"}
-        return await self._sent(method, path, body, {**key, **(headers or {})})
+        return (await self._sent(method, path, body, {**key, **(headers or {})}))[0]
 
     async def _sent(
-        self, method: str, path: str, body: dict[str, object] | None, headers: dict[str, str]
-    ) -> httpx.Response:
+        self, method: str, path: str, body: Mapping[str, object] | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[httpx.Response, float]:
+        """An answer that is not an outage's, and when the attempt that got it began."""
         patience = time.monotonic() + PATIENCE_SECONDS
         while True:
+            began = time.monotonic()
             try:
                 answer = await self._http.request(method, path, json=body, headers=headers)
             except httpx.TransportError as error:
-                self._world.answers[type(error).__name__] += 1
+                self._world.answers[f"{method} {type(error).__name__}"] += 1
             else:
                 self._world.answers[f"{method} {answer.status_code}"] += 1
-                code = answer.json()["error"]["code"] if answer.status_code >= 400 else ""
-                if answer.status_code < 500 and answer.status_code != 429 and code != "idempotency_key_in_use":
-                    return answer
+                if answer.status_code < 500 and answer.status_code != 429 and not _under_way(answer):
+                    return answer, began
             if time.monotonic() > patience:
                 raise TimeoutError(f"{method} {path} was not answered")
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _note(
-        self, concept: str, kind: str, began: float, version: int, value: str, *, acknowledged: bool = True
+        self, concept: str, kind: Kind, began: float, version: int, value: str | None, *, acknowledged: bool = True
     ) -> None:
-        event = Event(self._number, concept, kind, began, time.monotonic(), version, value, acknowledged)  # type: ignore[arg-type]
+        event = Event(self._number, concept, kind, began, time.monotonic(), version, value, acknowledged)
         self._world.events.append(event)
 
 
 async def duplicates(service: dict[str, str], world: World) -> int:
-    """How many concepts there are that no client was told of."""
+    """How many concepts and versions there are that no client was told of: writes that were done twice."""
     headers = {"Authorization": f"Bearer {service['api_key']}"}
-    known = {e.concept for e in world.events}
+    told = Counter(e.concept for e in world.events if e.kind == "write")
     async with httpx.AsyncClient(base_url=service["url"], headers=headers, timeout=60, trust_env=False) as http:
         pages = [(await http.get(f"{_concepts(owner)}?limit=100")).json() for owner in world.owners]
-    return sum(concept["id"] not in known for page in pages for concept in page["data"])
+    return sum(concept["version"] - told[concept["id"]] for page in pages for concept in page["data"])
 
 
-async def outages(what: str, times: int, pause: float, home: Path) -> None:
-    """kill -9 of one such process, again and again."""
-    for number in range(times):
-        await asyncio.sleep(pause)
-        victims = [p for p in service_processes(home) if _is(p, what)]
-        if victims:
-            random.Random(number).choice(victims).send_signal(signal.SIGKILL)
-
-
-def _is(process: psutil.Process, what: str) -> bool:
-    try:
-        line = " ".join(process.cmdline())
-    except psutil.Error:
-        return False
-    marks = {"gateway": "IngressDeployment", "milvus": "milvus_lite_server"}
-    return marks[what] in line
-
-
-async def run(options: argparse.Namespace) -> dict[str, object]:
-    """The figures of a run."""
-    service = json.loads((options.home / "service.json").read_text())
+async def filled(service: dict[str, str], options: argparse.Namespace) -> tuple[World, list[Client]]:
+    """Owners with a few concepts each."""
     stamp = time.time_ns()
     world = World([f"c{stamp}-{n}" for n in range(options.owners)])
     world.concepts = {owner: [] for owner in world.owners}
@@ -183,35 +178,59 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
         some = world.owners[start : start + len(clients)]
         for _ in range(CONCEPTS_AT_FIRST):
             await asyncio.gather(*(c.add(owner) for c, owner in zip(clients, some, strict=False)))
-    left = options.operations
+    return world, clients
+
+
+async def run(options: argparse.Namespace) -> dict[str, object]:
+    """The figures of a run, which lasts for its operations and for its outages."""
+    service = json.loads((options.home / "service.json").read_text())
+    before = await requests_by_gateway(service["url"])
+    world, clients = await filled(service, options)
+    chaos = asyncio.create_task(
+        outages(_kinds(options), times=options.times, pause=options.pause, seed=options.seed)
+        if options.outages
+        else asyncio.sleep(0, Counter())
+    )
+    done = 0
 
     async def work(client: Client) -> None:
-        nonlocal left
-        while left > 0:
-            left -= 1
+        nonlocal done
+        while done < options.operations or not chaos.done():
+            done += 1
+            bar.update()
             await client.act()
 
     began = time.monotonic()
-    chaos = (
-        asyncio.create_task(outages(options.kill, options.times, options.pause, options.home)) if options.kill else None
-    )
-    await asyncio.gather(*(work(client) for client in clients))
+    with tqdm(total=options.operations, desc="operations", mininterval=10) as bar:
+        await asyncio.gather(chaos, *(work(client) for client in clients))
     seconds = time.monotonic() - began
-    if chaos is not None:
-        chaos.cancel()
     wrong = violations(world.events)
+    unknown = await duplicates(service, world)
+    await asyncio.sleep(METRICS_SECONDS)
     return {
-        "operations": options.operations,
+        "operations": done,
         "owners": options.owners,
         "clients": options.clients,
-        "killed": options.kill,
+        "outages": {options.outages: dict(chaos.result())} if options.outages else {},
         "seconds": round(seconds, 1),
-        "events": len(world.events),
+        "events": dict(Counter(e.kind for e in world.events)),
         "answers": dict(sorted(world.answers.items())),
+        "requests_by_gateway": dict(await requests_by_gateway(service["url"]) - before),
         "violations": dict(Counter(v.promise for v in wrong)),
-        "duplicates": await duplicates(service, world),
+        "duplicates": unknown,
         "first": [asdict(v) for v in wrong[:5]],
     }
+
+
+def _kinds(options: argparse.Namespace) -> dict[str, Outage]:
+    if options.outages == "redis":
+        kinds = LocalRedis(options.redis_port).outages
+        return {kind: kinds[kind] for kind in options.only or kinds}
+    return kill_of(options.home, options.outages)
+
+
+def _under_way(answer: httpx.Response) -> bool:
+    return answer.status_code == 409 and answer.json()["error"]["code"] == "idempotency_key_in_use"
 
 
 def _concepts(owner: str) -> str:
@@ -226,9 +245,11 @@ def main() -> None:
     parser.add_argument("--owners", type=int, default=50)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kill", choices=("gateway", "milvus"), help="kill -9 one of these again and again")
+    parser.add_argument("--outages", choices=("gateway", "milvus", "redis"), help="of which part")
     parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--pause", type=float, default=6.0, help="seconds between two kills")
+    parser.add_argument("--pause", type=float, default=6.0, help="seconds between two outages, on average")
+    parser.add_argument("--redis-port", type=int, default=6379)
+    parser.add_argument("--only", nargs="*", help="of Redis' outages: flush, kill, pause, restart")
     print(json.dumps(asyncio.run(run(parser.parse_args())), indent=1))
 
 

@@ -21,7 +21,8 @@ class Event:
     """One call of one client. Times in seconds of one clock.
 
     ``version`` and ``value``: of a write what it made, of a read what it saw; GONE and an empty text where there was
-    nothing. ``acknowledged``: whether the client was told that it happened; of other writes nobody knows.
+    nothing, and no value where none was shown. ``acknowledged``: whether the client was told that it happened; of other
+    writes nobody knows.
     """
 
     client: int
@@ -30,7 +31,7 @@ class Event:
     began: float
     ended: float
     version: int
-    value: str
+    value: str | None
     acknowledged: bool = True
 
 
@@ -81,6 +82,8 @@ def _wrong(read: Event, history: Sequence[Event], writes: Sequence[Event]) -> li
         return [Violation("stale read", read, f"version {newest} was acknowledged before")]
     written = {w.value for w in writes if w.version == read.version}
     unknown = {w.value for w in history if w.kind == "write" and not w.acknowledged and w.began < read.ended}
+    if read.value is None and written:
+        return []
     if read.value not in written | unknown:
         return [Violation("invented", read, f"nobody wrote that as version {read.version}")]
     return []

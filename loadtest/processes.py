@@ -22,3 +22,12 @@ def service_processes(home: Path) -> list[psutil.Process]:
 def open_files(home: Path) -> int:
     """File descriptors of all of them together."""
     return sum(p.num_fds() for p in service_processes(home) if p.is_running())
+
+
+def milvus_uri(home: Path) -> str:
+    """Where the service's own Milvus Lite server listens."""
+    for process in service_processes(home):
+        line = process.cmdline()
+        if "rap_serve.adapters.milvus_lite_server" in line:
+            return f"http://127.0.0.1:{line[-1]}"
+    raise LookupError(f"The service of {home} runs no Milvus Lite server.")

@@ -14,11 +14,16 @@ carries it. A writer that lost its mark, failed, or had none leaves a generation
 
 A generation starts with the server's ``run_id``: after a restart or a failover, what was restored from an
 older state is not believed.
+
+A Redis that was emptied, or that fell back to an older state, has lost the marks of writes under way. It knows since
+when it knows all: for one lease from then on readers use no copy and make none, and a writer is told that others may be
+at work (``Write.alone``).
 """
 
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import random
 import re
 import time
@@ -47,6 +52,7 @@ GENERATION_TTL_SECONDS = 86_400
 MAX_PACK_BYTES = 16_000_000
 TURN_SECONDS = 5.0
 POLL_SECONDS = 0.02
+SINCE = "rap:1:since"
 
 
 class RedisCache:
@@ -83,12 +89,15 @@ class RedisCache:
         self._embedder = hashlib.sha256(embedder_version.encode()).hexdigest()[:16]
         self._sole_gateway = sole_gateway
         self._lease_ms = round(lease_seconds * 1_000)
-        self._writer = fresh_generation()
+        self._gateway = fresh_generation()
+        self._writes = itertools.count()
+        # Of a sole gateway's writes no mark can be missing: it knows them all.
+        self._unsure_ms = 0 if sole_gateway else self._lease_ms
         # What a sole gateway knows of unsettled owners dies with it, so the next one starts cold.
-        self._epoch = f"+{self._writer}" if sole_gateway else ""
+        self._epoch = f"+{self._gateway}" if sole_gateway else ""
         self._breaker = Breaker()
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        self._unsettled: set[str] = set()
+        self._unsettled: dict[str, str] = {}
         self._libraries: ByteLru[tuple[Generation, Library]] = ByteLru(local_bytes)
         self._features: ByteLru[Features] = ByteLru(local_bytes // 4)
 
@@ -142,9 +151,9 @@ class RedisCache:
         """See Cache."""
         async with self._turn(owner):
             settled = owner.scope not in self._unsettled
-            self._unsettled.add(owner.scope)
-            before = await self._marked(owner)
-            write = Write(after=before.moment if settled and before else None)
+            self._unsettled[owner.scope] = f"{self._gateway}{next(self._writes):08x}"
+            before, alone = await self._marked(owner)
+            write = Write(after=before.moment if settled and before and alone else None, alone=alone)
             try:
                 yield write
             finally:
@@ -178,10 +187,13 @@ class RedisCache:
         """Ends the connections."""
         await self._redis.aclose()
 
-    async def _marked(self, owner: Owner) -> Generation | None:
-        """Sets the mark, once it is this gateway's turn. What was before; None where there was no mark to set."""
+    async def _marked(self, owner: Owner) -> tuple[Generation | None, bool]:
+        """Sets the mark, once it is this gateway's turn.
+
+        What was before, None where there was no mark to set; and whether no other gateway can be writing.
+        """
         patience = time.monotonic() + TURN_SECONDS
-        arguments = [*self._arguments(), self._writer, self._lease_ms]
+        arguments = [*self._arguments(), self._unsettled[owner.scope], self._lease_ms]
         try:
             while (found := await self._try(lambda: self._begin(_keys(owner), arguments))) is None:
                 if time.monotonic() > patience:
@@ -189,23 +201,23 @@ class RedisCache:
                 await asyncio.sleep(POLL_SECONDS)
         except RedisAway:
             if self._sole_gateway:
-                return None
+                return None, True
             raise Unavailable("The shared cache is away, and without it a write could stay unseen.") from None
-        return _generation(found)
+        return _generation(found[0]), bool(found[1])
 
     async def _settle(self, owner: Owner, moment: Moment | None) -> None:
         """Replaces the generation; to be called by whose turn it is. Raises Unavailable."""
         copy = [f"{_prefix(owner)}p:", f":{self._embedder}"]
-        arguments = [*self._arguments(), self._writer, *copy, "" if moment is None else moment]
+        arguments = [*self._arguments(), self._unsettled[owner.scope], *copy, "" if moment is None else moment]
         await self._try(lambda: self._end(_keys(owner), arguments))
-        self._unsettled.discard(owner.scope)
+        self._unsettled.pop(owner.scope, None)
         self._libraries.drop(owner.scope)
 
     def _turn(self, owner: Owner) -> asyncio.Lock:
         return self._turns.setdefault(owner.scope, asyncio.Lock())
 
     def _arguments(self) -> list[str | int]:
-        return [self._epoch, fresh_generation(), GENERATION_TTL_SECONDS]
+        return [self._epoch, fresh_generation(), GENERATION_TTL_SECONDS, self._unsure_ms]
 
     def _pack_key(self, owner: Owner, generation: Generation) -> str:
         return f"{_prefix(owner)}p:{generation.id}:{self._embedder}"
@@ -291,8 +303,8 @@ def _generation(kept: Any) -> Generation:
 
 
 def _keys(owner: Owner) -> list[str]:
-    """Generation and mark; the braces put both, and the owner's copies, into one slot."""
-    return [f"{_prefix(owner)}g", f"{_prefix(owner)}w"]
+    """Generation and mark, and since when Redis knows all marks."""
+    return [f"{_prefix(owner)}g", f"{_prefix(owner)}w", SINCE]
 
 
 def _glob_safe(text: str) -> str:

@@ -4,6 +4,8 @@ Used inside the engine's replica: pictures become base64 only here, next to the 
 """
 
 import base64
+import hashlib
+import hmac
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,11 +28,11 @@ _ERROR_BY_STATUS: dict[int, type[RapError]] = {
 def chat_request(turns: Sequence[Turn], sampling: Sampling, *, model: str, cache_salt: str) -> dict[str, Any]:
     """The fields of vLLM's ``ChatCompletionRequest``, streaming, usage last.
 
-    ``cache_salt`` keeps one owner's cached prompt prefixes from being timed by another.
+    ``cache_salt`` keeps what the engine caches of one owner, prompt prefixes and pictures, from being timed by another.
     """
     request: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": t.role, "content": [_content(p) for p in t.parts]} for t in turns],
+        "messages": [{"role": t.role, "content": [_content(p, cache_salt) for p in t.parts]} for t in turns],
         "max_completion_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -47,11 +49,14 @@ def chat_request(turns: Sequence[Turn], sampling: Sampling, *, model: str, cache
     return request
 
 
-def _content(part: Part) -> dict[str, Any]:
+def _content(part: Part, cache_salt: str) -> dict[str, Any]:
+    """``uuid``: what the engine caches a picture under; left out, equal pictures of all owners would share an entry."""
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     encoded = base64.b64encode(part.data).decode()
-    return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{encoded}"}}
+    url = {"url": f"data:{part.media_type};base64,{encoded}"}
+    uuid = hmac.new(cache_salt.encode(), part.data, hashlib.sha256).hexdigest()
+    return {"type": "image_url", "image_url": url, "uuid": uuid}
 
 
 def handles_regex(handles: Sequence[str]) -> str:

@@ -200,6 +200,9 @@ class Quotas(Protocol):
     async def release(self, reservation: Reservation) -> None:
         """After a write that did not happen."""
 
+    async def is_behind(self, reservation: Reservation) -> bool:
+        """Whether an earlier write of the same owner's may still be under way."""
+
     async def overdue(self, *, limit: int) -> Sequence[Reservation]:
         """Up to ``limit`` whose writer has died, or did not learn what came of its write."""
 

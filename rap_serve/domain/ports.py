@@ -75,10 +75,12 @@ class Write:
 
     ``after``: the moment of the owner's last write before it, None where nobody knows it. ``moment``: its own, to be
     set by whoever writes; one that is never set, as the write failed perhaps, leaves the moment unknown.
+    ``alone``: false where another gateway may still be writing, since what kept them apart was lost meanwhile.
     """
 
     after: Moment | None = None
     moment: Moment | None = None
+    alone: bool = True
 
 
 class Pictures(Protocol):
@@ -269,7 +271,8 @@ class Cache(Protocol):
     def writing(self, owner: Owner) -> AbstractAsyncContextManager[Write]:
         """Around every write to memory: nobody reads or fills a copy from before it, once it has ended.
 
-        Writers of one owner take turns. Raises Unavailable on entering where that cannot be promised.
+        Writers of one owner take turns, but for ``Write.alone``. Raises Unavailable on entering where copies cannot
+        be kept out of the way.
         """
 
     async def purge(self, owner: Owner) -> int:

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from rap_serve.domain.catalogue import Owners, Quotas
+from rap_serve.domain.catalogue import Owners, Quotas, Reservation
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import Conflict, Erased, NotFound, Unavailable
 from rap_serve.domain.ports import Cache, ConceptMemory, Write
@@ -14,6 +15,8 @@ from rap_serve.domain.tenancy import Amounts, holdings
 
 OVERDUE_AT_ONCE = 50
 PAUSE_SECONDS = 10.0
+PATIENCE_SECONDS = 2.0
+POLL_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +52,8 @@ class Commit:
         change, begun = Change(amounts=amounts), False
         try:
             async with self._cache.writing(owner) as write:
+                if not write.alone:
+                    await self._left_alone(reservation)
                 if epoch is not None and await self._owners.epoch(owner) != epoch:
                     raise Erased("The user was erased while this was under way; nothing of it was stored.")
                 begun, change.after = True, write.after
@@ -62,6 +67,14 @@ class Commit:
             await self._quotas.settle(replace(reservation, amounts=change.amounts))
         except Unavailable:
             _log.warning("a write is counted later")  # it happened, and its caller is told so
+
+    async def _left_alone(self, reservation: Reservation) -> None:
+        """Returns once no earlier write of the owner's is under way. Raises Unavailable."""
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while await self._quotas.is_behind(reservation):
+            if time.monotonic() > patience:
+                raise Unavailable("Another write to this memory may be under way; try again.")
+            await asyncio.sleep(POLL_SECONDS)
 
 
 class Recount:
@@ -84,7 +97,9 @@ class Recount:
         counted = 0
         for overdue in await self._quotas.overdue(limit=OVERDUE_AT_ONCE):
             with contextlib.suppress(Unavailable):
-                async with self._cache.writing(overdue.owner):
+                async with self._cache.writing(overdue.owner) as write:
+                    if not write.alone:
+                        continue
                     library = await self._memory.library(overdue.owner)
                     await self._quotas.recount(overdue, holdings(library.concepts))
                 counted += 1

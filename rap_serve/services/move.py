@@ -7,7 +7,7 @@ from typing import Any
 
 from rap_serve.domain.catalogue import Jobs, Owners, Shelves, Tenants
 from rap_serve.domain.concept import Owner
-from rap_serve.domain.errors import TenantNotFound
+from rap_serve.domain.errors import TenantNotFound, Unavailable
 from rap_serve.domain.job import Job
 from rap_serve.domain.ports import Cache, MovableConcepts
 from rap_serve.domain.tenancy import Act, Caller, checked_shelf
@@ -73,7 +73,9 @@ class Move:
         job, after = progress.job, str(progress.job.kept.get("user", ""))
         counts = {"owners": 0, "concepts": 0, **job.result}
         async for owner in self._after(job.tenant, after):
-            async with self._cache.writing(owner):
+            async with self._cache.writing(owner) as write:
+                if not write.alone:
+                    raise Unavailable("Another gateway may be writing; the move goes on later.")
                 receipt = await self._memory.move(owner, str(job.wanted["shelf"]))
             counts = {"owners": counts["owners"] + 1, "concepts": counts["concepts"] + receipt.concepts}
             kept = {**progress.job.kept, "user": owner.user}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.owners import SqlOwners
@@ -18,6 +19,7 @@ from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
+from rap_serve.adapters.redis_cache import SINCE
 from rap_serve.cli.process import free_port
 from rap_serve.domain.concept import Avatar, Concept, EmbeddingSpace, Owner, Vector, new_ulid
 from rap_serve.domain.tenancy import Limits, Tenant
@@ -172,18 +174,26 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> None:
-        """Returns once it listens."""
+    def start(self, *, fresh: bool = False) -> None:
+        """Returns once it listens. ``fresh``: it has just begun to know of marks; otherwise long ago."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([*command, "--save", ""], stdout=log, stderr=log)
         for _ in range(200):
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
-                return
+                break
             except OSError:
                 time.sleep(0.02)
-        raise RuntimeError("redis-server did not start")
+        else:
+            raise RuntimeError("redis-server did not start")
+        if not fresh:
+            self.grow_old()
+
+    def grow_old(self) -> None:
+        """As if no mark had been lost for long."""
+        with redis.Redis(port=self.port) as client:
+            client.set(SINCE, f"{client.info('server')['run_id']}:0")
 
     def kill(self) -> None:
         """At once, without a goodbye."""

@@ -58,14 +58,14 @@ class MilvusServer:
     """One server with its data in a folder.
 
     ``programs``: where the package is unpacked, once. ``time_tick_ms``: how long a read waits for what was just
-    written, at most.
+    written, at most. ``port``: kept across restarts; 0 takes a free one.
     """
 
-    def __init__(self, data_dir: Path, *, programs: Path, time_tick_ms: int = 200) -> None:
+    def __init__(self, data_dir: Path, *, programs: Path, time_tick_ms: int = 200, port: int = 0) -> None:
         self._data_dir = data_dir
         self._programs = programs
         self._time_tick_ms = time_tick_ms
-        self._port = 0
+        self._port = port
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,6 +89,10 @@ class MilvusServer:
                 [*isolation(), *inner], stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[door.fileno()]
             )
         self._await_health()
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         """Ends it with everything that it started."""

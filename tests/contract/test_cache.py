@@ -297,13 +297,51 @@ async def test_a_redis_that_lost_its_state_starts_cold(own_redis: RedisServer, o
         await cache._redis.flushall()
     else:
         own_redis.kill()
-        own_redis.start()
+        own_redis.start(fresh=True)
         await asyncio.sleep(1.1)
         await cache._redis.set(f"rap:1:{{{owner.scope}}}:g", before.id)
+    assert await cache.generation(owner) is None
+    own_redis.grow_old()
     after = await generation_of(cache, owner)
     assert after != before
     assert await cache.library(owner, after) is None
     await cache.close()
+
+
+async def test_after_redis_lost_marks_nobody_uses_copies_for_a_lease(own_redis: RedisServer, owner: Owner) -> None:
+    """A write that was under way may commit after somebody else has read, and find no Redis to say so."""
+    writer, reader = (gateway(own_redis, lease_seconds=1.0, timeout_seconds=0.2) for _ in range(2))
+    assert own_redis.process is not None
+    async with writer.writing(owner) as write:
+        assert write.alone
+        await reader._redis.flushall()
+        assert await reader.generation(owner) is None
+        async with reader.writing(owner) as other:
+            assert not other.alone and other.after is None
+            other.moment = Moment(6)
+        own_redis.process.send_signal(signal.SIGSTOP)
+    own_redis.process.send_signal(signal.SIGCONT)
+    await asyncio.sleep(0.05)
+    assert await reader.generation(owner) is None
+    await asyncio.sleep(1.0)
+    assert (await generation_of(reader, owner)).moment is None
+    for each in (writer, reader):
+        await each.close()
+
+
+async def test_what_redis_hears_late_of_one_write_does_not_end_the_next(
+    two_gateways: tuple[RedisCache, RedisCache], owner: Owner
+) -> None:
+    """A Redis that hung does then what it was told before, when another write of the same gateway is under way."""
+    one, two = two_gateways
+    async with one.writing(owner):
+        earlier = one._unsettled[owner.scope]
+    async with one.writing(owner):
+        now, one._unsettled[owner.scope] = one._unsettled[owner.scope], earlier
+        await one._settle(owner, Moment(5))
+        one._unsettled[owner.scope] = now
+        assert await two.generation(owner) is None
+    assert (await generation_of(two, owner)).moment is None
 
 
 async def test_without_redis_readers_go_to_memory(own_redis: RedisServer, owner: Owner) -> None:

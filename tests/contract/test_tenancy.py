@@ -13,6 +13,7 @@ from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.catalogue.usage import SqlUsage
 from rap_serve.adapters.local_cache import LocalCache
 from rap_serve.adapters.milvus import MilvusMemory
+from rap_serve.adapters.redis_cache import RedisCache
 from rap_serve.domain.chat import Usage
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import (
@@ -30,7 +31,7 @@ from rap_serve.services.administer import Administer, Issued
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.commit import Commit, Recount
 from rap_serve.services.meter import Meter
-from tests.contract.conftest import concept
+from tests.contract.conftest import RedisServer, concept
 
 PEPPER = b"pepper"
 OPERATOR = Caller("", "operator", frozenset({"admin", "operator"}))
@@ -206,6 +207,29 @@ async def test_a_write_counts_once_it_happened(
         gone, _ = await memory.delete(owner, first.id)
         change.amounts = -holdings([gone])
     assert await quotas.held("contract") == Amounts()
+
+
+async def test_writers_take_turns_even_where_redis_forgets_them(
+    quotas: SqlQuotas, owners: SqlOwners, owner: Owner, own_redis: RedisServer
+) -> None:
+    """Emptied while one writes, Redis would let another in, and both would write the same version."""
+    caches = [RedisCache(own_redis.url, seals=owners, embedder_version="e", timeout_seconds=0.5) for _ in range(2)]
+    one, two = (Commit(cache=cache, quotas=quotas, owners=owners) for cache in caches)
+    ends = []
+
+    async def write(commit: Commit, seconds: float) -> None:
+        async with commit(owner, Amounts()):
+            await asyncio.sleep(seconds)
+            ends.append(commit)
+
+    first = asyncio.create_task(write(one, 0.8))
+    await asyncio.sleep(0.4)
+    await caches[1]._redis.flushall()
+    await write(two, 0.0)
+    await first
+    assert ends == [one, two]
+    for cache in caches:
+        await cache.close()
 
 
 async def test_a_full_tenant_writes_nothing(

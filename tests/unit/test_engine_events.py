@@ -46,6 +46,18 @@ def test_pictures_stay_where_they_are_between_the_texts() -> None:
     assert content[1] == {"type": "text", "text": "\nWhat?"}
 
 
+def test_the_engine_keeps_the_pictures_of_owners_apart() -> None:
+    """What it caches of a picture is found again by its owner alone, so that nobody can time what others have sent."""
+
+    def kept_under(data: bytes, salt: str) -> str:
+        turns = [Turn("user", (ImagePart(data, "image/png"),))]
+        content = chat_request(turns, Sampling(), model="m", cache_salt=salt)["messages"][0]["content"]
+        return str(content[0]["uuid"])
+
+    assert kept_under(b"p", "ann") == kept_under(b"p", "ann")
+    assert len({kept_under(b"p", "ann"), kept_under(b"q", "ann"), kept_under(b"p", "bob")}) == 3
+
+
 @pytest.mark.parametrize(
     ("answer", "allowed"),
     [

@@ -68,6 +68,14 @@ class SqlQuotas:
 
         await self._database.write(work)
 
+    async def is_behind(self, reservation: Reservation) -> bool:
+        """See Quotas."""
+        owner, now_ms = reservation.owner, time.time_ns() // 1_000_000
+        theirs = (reservations.c.tenant == owner.tenant) & (reservations.c.user == owner.user)
+        earlier = (reservations.c.id < reservation.id) & (reservations.c.overdue_at > now_ms)
+        query = select(reservations.c.id).where(theirs, earlier).limit(1)
+        return await self._database.read(lambda connection: connection.execute(query).first() is not None)
+
     async def overdue(self, *, limit: int) -> Sequence[Reservation]:
         """See Quotas."""
         now_ms = time.time_ns() // 1_000_000
