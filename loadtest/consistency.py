@@ -5,6 +5,8 @@
 Each client has connections of its own. Writes carry an idempotency key and are sent again, with the same key, until
 there is an answer; half of the edits say which version they replace. ``--outages gateway|milvus|redis`` kills one
 of these parts again and again; Redis (of ``--redis-port``) is also emptied, paused and restarted.
+``--outages move|re-embed`` has an operator move the tenant, or change the embedder, to and fro instead. In the end all
+that was ever written is read once more.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import httpx
 from tqdm import tqdm
 
 from loadtest import drawn
+from loadtest.changes import CHANGES, change_of
 from loadtest.gateways import METRICS_SECONDS, requests_by_gateway
 from loadtest.history import GONE, Event, Kind, violations
 from loadtest.outages import LocalRedis, Outage, kill_of, outages
@@ -34,10 +37,11 @@ SHARES = {"read": 0.35, "list": 0.15, "find": 0.1, "edit": 0.3, "add": 0.06, "de
 
 @dataclass
 class World:
-    """What there is to read and write, and what has been done."""
+    """What there is to read and write, and what has been done. ``everything``: deleted concepts too."""
 
     owners: list[str]
     concepts: dict[str, list[str]] = field(default_factory=dict)
+    everything: dict[str, list[str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
@@ -79,7 +83,14 @@ class Client:
             concept = answer.json()
             self._world.names[concept["id"]] = concept["name"]
             self._world.concepts[owner].append(concept["id"])
+            self._world.everything.setdefault(owner, []).append(concept["id"])
             self._note(concept["id"], "write", began, concept["version"], value)
+
+    async def read_all(self, part: int, parts: int) -> None:
+        """Every concept that there ever was, shared out among ``parts`` clients."""
+        owner_of = {concept: owner for owner, concepts in self._world.everything.items() for concept in concepts}
+        for concept in sorted(owner_of)[part::parts]:
+            await self._read(owner_of[concept], concept)
 
     async def _edit(self, owner: str, concept: str) -> None:
         self._world.made += 1
@@ -204,6 +215,7 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
     with tqdm(total=options.operations, desc="operations", mininterval=10) as bar:
         await asyncio.gather(chaos, *(work(client) for client in clients))
     seconds = time.monotonic() - began
+    await asyncio.gather(*(client.read_all(n, len(clients)) for n, client in enumerate(clients)))
     wrong = violations(world.events)
     unknown = await duplicates(service, world)
     await asyncio.sleep(METRICS_SECONDS)
@@ -226,6 +238,8 @@ def _kinds(options: argparse.Namespace) -> dict[str, Outage]:
     if options.outages == "redis":
         kinds = LocalRedis(options.redis_port).outages
         return {kind: kinds[kind] for kind in options.only or kinds}
+    if options.outages in CHANGES:
+        return change_of(options.home, options.outages)
     return kill_of(options.home, options.outages)
 
 
@@ -245,7 +259,7 @@ def main() -> None:
     parser.add_argument("--owners", type=int, default=50)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--outages", choices=("gateway", "milvus", "redis"), help="of which part")
+    parser.add_argument("--outages", choices=("gateway", "milvus", "redis", *CHANGES))
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--pause", type=float, default=6.0, help="seconds between two outages, on average")
     parser.add_argument("--redis-port", type=int, default=6379)

@@ -7,6 +7,7 @@ from typing import NewType, Protocol
 
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.concept import Concept, ConceptVersion, EmbeddingSpace, Owner, Vector
+from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.prompt import Turn
@@ -81,6 +82,11 @@ class Write:
     after: Moment | None = None
     moment: Moment | None = None
     alone: bool = True
+
+    def require_alone(self) -> None:
+        """Raises Unavailable where it is not: for who carries what others must not write meanwhile."""
+        if not self.alone:
+            raise Unavailable("Another write to this memory may be under way; try again.")
 
 
 class Pictures(Protocol):

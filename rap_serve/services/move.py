@@ -7,7 +7,7 @@ from typing import Any
 
 from rap_serve.domain.catalogue import Jobs, Owners, Shelves, Tenants
 from rap_serve.domain.concept import Owner
-from rap_serve.domain.errors import TenantNotFound, Unavailable
+from rap_serve.domain.errors import TenantNotFound
 from rap_serve.domain.job import Job
 from rap_serve.domain.ports import Cache, MovableConcepts
 from rap_serve.domain.tenancy import Act, Caller, checked_shelf
@@ -65,7 +65,8 @@ class Move:
             await progress.keep(kept={"until": until}, result={**progress.job.result, "switched": True})
         progress.rest_until(progress.job.kept["until"])
         async for owner in self._after(job.tenant, ""):
-            async with self._cache.writing(owner):
+            async with self._cache.writing(owner) as write:
+                write.require_alone()
                 await self._memory.clear(owner)
         return progress.job.result
 
@@ -74,8 +75,7 @@ class Move:
         counts = {"owners": 0, "concepts": 0, **job.result}
         async for owner in self._after(job.tenant, after):
             async with self._cache.writing(owner) as write:
-                if not write.alone:
-                    raise Unavailable("Another gateway may be writing; the move goes on later.")
+                write.require_alone()
                 receipt = await self._memory.move(owner, str(job.wanted["shelf"]))
             counts = {"owners": counts["owners"] + 1, "concepts": counts["concepts"] + receipt.concepts}
             kept = {**progress.job.kept, "user": owner.user}

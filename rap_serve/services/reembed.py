@@ -103,6 +103,7 @@ class Reembed:
             return {**progress.job.result, "reversed": True}
         async for owner in self._everybody(None):
             async with self._cache.writing(owner) as write:
+                write.require_alone()
                 write.moment = await self._stored.keep_only(owner, model.space)
         return progress.job.result
 
@@ -136,6 +137,7 @@ class Reembed:
                 break
             embeddings = await self._embedded(owner, avatars, model, unreadable, pause=pause)
             async with self._cache.writing(owner) as write:
+                write.require_alone()
                 write.moment = await self._stored.complete(owner, model.space, embeddings)
             done.embedded += len(embeddings)
         done.owners += 1
