@@ -5,8 +5,8 @@
 Each client has connections of its own. Writes carry an idempotency key and are sent again, with the same key, until
 there is an answer; half of the edits say which version they replace. ``--outages gateway|milvus|redis`` kills one
 of these parts again and again; Redis (of ``--redis-port``) is also emptied, paused and restarted.
-``--outages move|re-embed`` has an operator move the tenant, or change the embedder, to and fro instead. In the end all
-that was ever written is read once more.
+``--outages move|re-embed`` has an operator move the tenant, or change the embedder, to and fro instead, and some of
+what is asked for are pictures. In the end all that was ever written is read once more.
 """
 
 import argparse
@@ -33,6 +33,9 @@ CONCEPTS_AT_FIRST = 3
 PATIENCE_SECONDS = 120.0
 PAUSE_SECONDS = 0.2
 SHARES = {"read": 0.35, "list": 0.15, "find": 0.1, "edit": 0.3, "add": 0.06, "delete": 0.04}
+LOOKS = 0.05
+THE_SAME = 0.99
+THINGS = 40
 
 
 @dataclass
@@ -41,6 +44,7 @@ class World:
 
     owners: list[str]
     concepts: dict[str, list[str]] = field(default_factory=dict)
+    pictures: dict[str, Any] = field(default_factory=dict)
     everything: dict[str, list[str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -51,16 +55,18 @@ class World:
 class Client:
     """One client: does one thing after another and notes what it saw."""
 
-    def __init__(self, number: int, service: dict[str, str], world: World, seed: int) -> None:
+    def __init__(self, number: int, service: dict[str, str], world: World, seed: int, *, looks: float) -> None:
+        """``looks``: the share of pictures among what it does."""
         headers = {"Authorization": f"Bearer {service['api_key']}"}
         self._http = httpx.AsyncClient(base_url=service["url"], headers=headers, timeout=60, trust_env=False)
         self._number = number
         self._world = world
         self._rng = random.Random(seed * 1_000 + number)
+        self._shares = {**SHARES, "look": looks}
 
     async def act(self) -> None:
         """One thing at random."""
-        kind = self._rng.choices(list(SHARES), list(SHARES.values()))[0]
+        kind = self._rng.choices(list(self._shares), list(self._shares.values()))[0]
         owner = self._rng.choice(self._world.owners)
         ids = self._world.concepts[owner]
         if kind == "add" or not ids:
@@ -69,19 +75,27 @@ class Client:
             await self._list(owner)
         else:
             concept = self._rng.choice(ids)
-            acts = {"read": self._read, "find": self._find, "edit": self._edit, "delete": self._delete}
+            acts = {
+                "read": self._read,
+                "find": self._find,
+                "edit": self._edit,
+                "delete": self._delete,
+                "look": self._look,
+            }
             await acts[kind](owner, concept)
 
     async def add(self, owner: str) -> None:
         """A new concept."""
         self._world.made += 1
         value = f"value {self._world.made}"
-        body = {**drawn.concept(f"thing-{self._world.made}", drawn.thing(self._world.made % 40), 1), "info": value}
+        shown = drawn.thing(self._world.made % THINGS)
+        body = {**drawn.concept(f"thing-{self._world.made}", shown, 1), "info": value}
         began = time.monotonic()
         answer = await self._written("POST", _concepts(owner), body)
         if answer.status_code == 201:
             concept = answer.json()
             self._world.names[concept["id"]] = concept["name"]
+            self._world.pictures[concept["id"]] = body["avatars"][0]
             self._world.concepts[owner].append(concept["id"])
             self._world.everything.setdefault(owner, []).append(concept["id"])
             self._note(concept["id"], "write", began, concept["version"], value)
@@ -126,6 +140,16 @@ class Client:
         if answer.status_code == 200:
             versions = {e["concept_id"]: e["version"] for e in answer.json()["evidence"]}
             self._note(concept, "read", began, versions.get(concept, GONE), None)
+
+    async def _look(self, owner: str, concept: str) -> None:
+        """At the picture that it was remembered by: the concept is the nearest there is, in whatever space."""
+        picture = self._world.pictures[concept]
+        body = {"image": picture["image"], "boxes_xyxy": [picture["box_xyxy"]]}
+        answer, _ = await self._sent("POST", f"/v1/users/{owner}/retrieve", body)
+        if answer.status_code == 200 and concept in self._world.concepts[owner]:
+            found = answer.json()["regions"][0]["candidates"]
+            alike = any(c["concept_id"] == concept and c["similarity"] > THE_SAME for c in found)
+            self._world.answers["pictures recognised" if alike else "pictures not recognised"] += 1
 
     async def _list(self, owner: str) -> None:
         known = list(self._world.concepts[owner])
@@ -184,7 +208,8 @@ async def filled(service: dict[str, str], options: argparse.Namespace) -> tuple[
     stamp = time.time_ns()
     world = World([f"c{stamp}-{n}" for n in range(options.owners)])
     world.concepts = {owner: [] for owner in world.owners}
-    clients = [Client(n, service, world, options.seed) for n in range(options.clients)]
+    looks = LOOKS if options.outages in CHANGES else 0.0
+    clients = [Client(n, service, world, options.seed, looks=looks) for n in range(options.clients)]
     for start in range(0, len(world.owners), len(clients)):
         some = world.owners[start : start + len(clients)]
         for _ in range(CONCEPTS_AT_FIRST):
