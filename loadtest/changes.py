@@ -37,7 +37,7 @@ class Operator:
     async def reembed(self, _: random.Random) -> None:
         """The other one of two embedders answers."""
         running = (await self._called("GET", "/admin/v1/embedders"))["data"]
-        other = next(embedder["version"] for embedder in running if not embedder["answers"])
+        other = next(embedder["id"] for embedder in running if not embedder["answers"])
         await self._followed("/admin/v1/embedders", {"version": other}, "/admin/v1/jobs")
 
     async def _followed(self, path: str, body: dict[str, object], jobs: str) -> None:

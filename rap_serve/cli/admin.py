@@ -129,7 +129,7 @@ def embedders(as_json: JsonOption = False, home: HomeOption = DEFAULT_HOME) -> N
     """Lists the embedders that run, and which one answers."""
     with _client(home) as client:
         found = client.call("GET", EMBEDDERS)["data"]
-    _show(found, as_json, ("version", "dim", "answers"), found)
+    _show(found, as_json, ("id", "dim", "answers"), found)
 
 
 @friendly

@@ -13,6 +13,7 @@ from rap_serve.api.pages import After, PageSize, page
 from rap_serve.api.routes.jobs import job_json
 from rap_serve.api.routes.usage import usage_json
 from rap_serve.api.schemas import EmbedderBody, KeyBody, MoveBody, RotateBody, TenantBody, TenantPatchBody
+from rap_serve.domain.concept import EmbeddingSpace
 from rap_serve.domain.errors import TenantNotFound
 from rap_serve.domain.tenancy import OPERATOR, ApiKey, Audited, Caller, Limits, Tenant
 from rap_serve.services.administer import Issued
@@ -77,7 +78,7 @@ async def embedders(request: Request, cases: UseCasesDep) -> dict[str, Any]:
     """The embedders that run, and which one answers."""
     _operator(request)
     current = cases.embedding.current.space
-    found = [{"object": "embedder", **asdict(m.space), "answers": m.space == current} for m in cases.embedding.all]
+    found = [_embedder_json(model.space, answers=model.space == current) for model in cases.embedding.all]
     return page(found, len(found))
 
 
@@ -182,6 +183,10 @@ def key_json(key: ApiKey) -> dict[str, Any]:
         "expires_at": key.expires_at and key.expires_at // 1_000,
         "revoked_at": key.revoked_at and key.revoked_at // 1_000,
     }
+
+
+def _embedder_json(space: EmbeddingSpace, *, answers: bool) -> dict[str, Any]:
+    return {"id": space.version, "object": "embedder", "dim": space.dim, "answers": answers}
 
 
 def _issued_json(issued: Issued) -> dict[str, Any]:
