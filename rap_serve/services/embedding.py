@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from rap_serve.domain.match import Calibration
 from rap_serve.domain.ports import Embedder
 
 REFRESH_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class EmbeddingModels:
         """``models``: the first answers as long as the catalogue names none of them."""
         self.all = tuple(models)
         self._spaces = spaces
+        self._chosen = ""
         self.current = self.all[0]
 
     def of(self, space: EmbeddingSpace) -> EmbeddingModel:
@@ -51,6 +54,9 @@ class EmbeddingModels:
     async def refresh(self) -> None:
         """Asks the catalogue which one answers. Raises Unavailable."""
         version = await self._spaces.current()
+        if version != self._chosen and version and all(m.space.version != version for m in self.all):
+            _log.warning("the embedder %s was chosen to answer and does not run: `rap admin re-embed` helps", version)
+        self._chosen = version
         self.current = next((m for m in self.all if m.space.version == version), self.all[0])
 
     async def watch(self) -> None:

@@ -193,3 +193,22 @@ def test_the_command_line_runs_a_tenant(service: RunningService) -> None:
     assert key["shown"][:8] in rap("keys", name)
     rap("revoke", name, key["id"])
     assert "requests" in rap("usage", name)
+
+
+def test_the_command_line_changes_the_embedder(service: RunningService, operator: httpx.Client) -> None:
+    """To the only one that runs, here: everything has been seen by it. Another one is refused, and so is a tenant."""
+
+    def rap(*words: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "rap_serve.cli.main", "admin", *words, "--home", str(service.home)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    (embedder,) = json.loads(rap("embedders", "--json").stdout)
+    assert embedder["answers"] and embedder["dim"] > 0
+    done = rap("re-embed", "--embedder", embedder["id"], "--grace", "0s", "--json")
+    result = json.loads(done.stdout)["result"]
+    assert result["switched"] and (result["embedded"], result["unreadable"]) == (0, 0)
+    unknown = rap("re-embed", "--embedder", "clip")
+    assert unknown.returncode == 1 and embedder["id"] in unknown.stderr.replace("\n", "")
+    assert operator.post("/admin/v1/embedders", json={"version": "clip"}).status_code == 400
+    with service.client() as client:
+        assert client.post("/admin/v1/embedders", json={"version": embedder["id"]}).status_code == 403
