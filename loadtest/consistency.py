@@ -27,7 +27,7 @@ from loadtest.history import GONE, Event, Kind, violations
 from loadtest.outages import LocalRedis, Outage, kill_of, outages
 
 CONCEPTS_AT_FIRST = 3
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 PAUSE_SECONDS = 0.2
 SHARES = {"read": 0.35, "list": 0.15, "find": 0.1, "edit": 0.3, "add": 0.06, "delete": 0.04}
 
