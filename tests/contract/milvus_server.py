@@ -1,8 +1,8 @@
 """A Milvus server (2.3.5, out of the Python package ``milvus``) in a network of its own.
 
 Some of the server's ports cannot be changed, so two of them cannot share a network. It therefore runs in namespaces,
-which need no privileges where the kernel lets users have their own. /proc is theirs too: the server reads there how much
-memory it has taken before it loads what it has stored, and would never come back from a restart without. ``python -m
+which need no privileges where the kernel lets users have their own. /proc is theirs too: the server reads there how
+much memory it has taken before it loads what it stored, and would never come back from a restart without. ``python -m
 tests.contract.milvus_server`` is the first process in there: it starts the server, and passes on what arrives at a
 socket that was opened outside. When it ends, the kernel ends everything else in there. Where no namespaces can be had,
 it does the same outside.
