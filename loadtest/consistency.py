@@ -29,6 +29,7 @@ from loadtest.outages import LocalRedis, Outage, kill_of, outages
 CONCEPTS_AT_FIRST = 3
 PATIENCE_SECONDS = 300.0
 PAUSE_SECONDS = 0.2
+RECOVERED_WRITES = 10
 SHARES = {"read": 0.35, "list": 0.15, "find": 0.1, "edit": 0.3, "add": 0.06, "delete": 0.04}
 
 
@@ -186,11 +187,7 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
     service = json.loads((options.home / "service.json").read_text())
     before = await requests_by_gateway(service["url"])
     world, clients = await filled(service, options)
-    chaos = asyncio.create_task(
-        outages(_kinds(options), times=options.times, pause=options.pause, seed=options.seed)
-        if options.outages
-        else asyncio.sleep(0, Counter())
-    )
+    chaos = asyncio.create_task(_outages(options, world) if options.outages else asyncio.sleep(0, Counter()))
     done = 0
 
     async def work(client: Client) -> None:
@@ -220,6 +217,19 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
         "duplicates": unknown,
         "first": [asdict(v) for v in wrong[:5]],
     }
+
+
+async def _outages(options: argparse.Namespace, world: World) -> Counter[str]:
+    """Each once the one before is over, where it is one that stops everything."""
+
+    async def recovered() -> None:
+        written = world.answers["PATCH 200"]
+        while options.outages == "milvus" and world.answers["PATCH 200"] < written + RECOVERED_WRITES:
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    return await outages(
+        _kinds(options), times=options.times, pause=options.pause, seed=options.seed, recovered=recovered
+    )
 
 
 def _kinds(options: argparse.Namespace) -> dict[str, Outage]:

@@ -104,8 +104,13 @@ def kill_of(home: Path, part: str) -> dict[str, Outage]:
     return {"kill": kill}
 
 
-async def outages(kinds: Mapping[str, Outage], *, times: int, pause: float, seed: int) -> Counter[str]:
-    """``times`` of them at random, ``pause`` seconds apart on average; how many of each there were."""
+async def outages(
+    kinds: Mapping[str, Outage], *, times: int, pause: float, seed: int, recovered: Callable[[], Awaitable[None]]
+) -> Counter[str]:
+    """``times`` of them at random, ``pause`` seconds apart on average; how many of each there were.
+
+    ``recovered`` is awaited after each.
+    """
     rng, had = random.Random(seed), Counter[str]()
     with tqdm(total=times, desc="outages", mininterval=10, position=1) as bar:
         while had.total() < times:
@@ -117,6 +122,7 @@ async def outages(kinds: Mapping[str, Outage], *, times: int, pause: float, seed
                 continue
             had[kind] += 1
             bar.update()
+            await recovered()
     return had
 
 
