@@ -224,7 +224,7 @@ async def _outages(options: argparse.Namespace, world: World) -> Counter[str]:
 
     async def recovered() -> None:
         written = world.answers["PATCH 200"]
-        while options.outages == "milvus" and world.answers["PATCH 200"] < written + RECOVERED_WRITES:
+        while options.outages == "milvus" and world.answers["PATCH 200"] < written + RECOVERED_WRITES:  # noqa: ASYNC110
             await asyncio.sleep(PAUSE_SECONDS)
 
     return await outages(

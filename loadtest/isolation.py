@@ -94,7 +94,7 @@ class Pair:
         self.answers[call.name][str(answer.status_code)] += 1
         said = unquote(str(request.url), errors="replace") + request.content.decode("latin-1")
         self._learn(call, own, said, answer)
-        if what := _wrong(call, other, said, answer):
+        if what := wrong(call, other, said, answer):
             self.leaks.append(Leak(what, f"{call.name}: {said[:300]}", answer.status_code, answer.text[:300]))
 
     def _request(self, call: Call, own: Tenant, other: Tenant, http: httpx.AsyncClient) -> httpx.Request:
@@ -139,7 +139,7 @@ class Pair:
             own.known["name"].append(made["name"])
 
 
-def _wrong(call: Call, other: Tenant, said: str, answer: httpx.Response) -> str:
+def wrong(call: Call, other: Tenant, said: str, answer: httpx.Response) -> str:
     """What is wrong with an answer; nothing where nothing is."""
     if (set(_ID.findall(answer.text)) & other.ids) - set(_ID.findall(said)):
         return "an id of the other's"
