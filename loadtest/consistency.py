@@ -165,7 +165,8 @@ async def duplicates(service: dict[str, str], world: World) -> int:
     headers = {"Authorization": f"Bearer {service['api_key']}"}
     told = Counter(e.concept for e in world.events if e.kind == "write")
     async with httpx.AsyncClient(base_url=service["url"], headers=headers, timeout=60, trust_env=False) as http:
-        pages = [(await http.get(f"{_concepts(owner)}?limit=100")).json() for owner in world.owners]
+        answers = [await http.get(f"{_concepts(owner)}?limit=100") for owner in world.owners]
+        pages = [answer.raise_for_status().json() for answer in answers]
     return sum(concept["version"] - told[concept["id"]] for page in pages for concept in page["data"])
 
 
