@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -38,7 +39,8 @@ class LocalRedis:
 
     def start(self) -> None:
         """Returns once it answers."""
-        command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        kept = ["--save", "", "--appendonly", "no", "--dir", tempfile.gettempdir()]
+        command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", *kept]
         subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
         while True:
