@@ -30,8 +30,9 @@ from loadtest.history import GONE, Event, Kind, violations
 from loadtest.outages import LocalRedis, Outage, kill_of, outages
 
 CONCEPTS_AT_FIRST = 3
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 PAUSE_SECONDS = 0.2
+RECOVERED_WRITES = 10
 SHARES = {"read": 0.35, "list": 0.15, "find": 0.1, "edit": 0.3, "add": 0.06, "delete": 0.04}
 LOOKS = 0.05
 THE_SAME = 0.99
@@ -199,7 +200,8 @@ async def duplicates(service: dict[str, str], world: World) -> int:
     headers = {"Authorization": f"Bearer {service['api_key']}"}
     told = Counter(e.concept for e in world.events if e.kind == "write")
     async with httpx.AsyncClient(base_url=service["url"], headers=headers, timeout=60, trust_env=False) as http:
-        pages = [(await http.get(f"{_concepts(owner)}?limit=100")).json() for owner in world.owners]
+        answers = [await http.get(f"{_concepts(owner)}?limit=100") for owner in world.owners]
+        pages = [answer.raise_for_status().json() for answer in answers]
     return sum(concept["version"] - told[concept["id"]] for page in pages for concept in page["data"])
 
 
@@ -222,11 +224,7 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
     service = json.loads((options.home / "service.json").read_text())
     before = await requests_by_gateway(service["url"])
     world, clients = await filled(service, options)
-    chaos = asyncio.create_task(
-        outages(_kinds(options), times=options.times, pause=options.pause, seed=options.seed)
-        if options.outages
-        else asyncio.sleep(0, Counter())
-    )
+    chaos = asyncio.create_task(_outages(options, world) if options.outages else asyncio.sleep(0, Counter()))
     done = 0
 
     async def work(client: Client) -> None:
@@ -257,6 +255,19 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
         "duplicates": unknown,
         "first": [asdict(v) for v in wrong[:5]],
     }
+
+
+async def _outages(options: argparse.Namespace, world: World) -> Counter[str]:
+    """Each once the one before is over, where it is one that stops everything."""
+
+    async def recovered() -> None:
+        written = world.answers["PATCH 200"]
+        while options.outages == "milvus" and world.answers["PATCH 200"] < written + RECOVERED_WRITES:  # noqa: ASYNC110
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    return await outages(
+        _kinds(options), times=options.times, pause=options.pause, seed=options.seed, recovered=recovered
+    )
 
 
 def _kinds(options: argparse.Namespace) -> dict[str, Outage]:

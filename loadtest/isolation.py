@@ -55,7 +55,7 @@ class Tenant:
     mark: str
     http: httpx.AsyncClient
     admin: httpx.AsyncClient
-    known: dict[Kind, list[str]] = field(default_factory=lambda: defaultdict(list))
+    known: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     ids: set[str] = field(default_factory=set)
 
 
@@ -94,7 +94,7 @@ class Pair:
         self.answers[call.name][str(answer.status_code)] += 1
         said = unquote(str(request.url), errors="replace") + request.content.decode("latin-1")
         self._learn(call, own, said, answer)
-        if what := _wrong(call, other, said, answer):
+        if what := wrong(call, other, said, answer):
             self.leaks.append(Leak(what, f"{call.name}: {said[:300]}", answer.status_code, answer.text[:300]))
 
     def _request(self, call: Call, own: Tenant, other: Tenant, http: httpx.AsyncClient) -> httpx.Request:
@@ -106,7 +106,7 @@ class Pair:
             if isinstance(it, Own):
                 return f"{own.mark} {it.rest}".strip()
             if isinstance(it, Known):
-                return self._word(it, own, other)
+                return self._word(it, own, other, str(call.path[-1] if len(call.path) < 3 else call.path[2]))
             return {PICTURE: self._pictures[call.picture], MODEL: self._model}.get(it, it)
 
         path = "/".join(quote(value(part).encode(errors="surrogatepass"), safe=":") for part in call.path)
@@ -115,12 +115,15 @@ class Pair:
         if call.body == ARCHIVE:
             headers = {**call.headers, "Content-Type": "application/zip"}
             return http.build_request(call.method, url, headers=headers, content=self._archive)
-        content = None if call.body is None else json.dumps(value(call.body))
-        return http.build_request(call.method, url, headers=call.headers, content=content)
+        if call.body is None:
+            return http.build_request(call.method, url, headers=call.headers)
+        headers = {**call.headers, "Content-Type": "application/json"}
+        return http.build_request(call.method, url, headers=headers, content=json.dumps(value(call.body)))
 
-    def _word(self, known: Known, own: Tenant, other: Tenant) -> str:
+    def _word(self, known: Known, own: Tenant, other: Tenant, user: str) -> str:
+        """Mostly something that the user in the path has, at either tenant."""
         whose = own if known.whose == "own" else other
-        ids = whose.known[known.kind] or ["0" * 26]
+        ids = whose.known[f"{known.kind} of {user}"] or whose.known[known.kind] or ["0" * 26]
         return ids[(known.index + next(self._turn)) % len(ids)] + known.action
 
     def _learn(self, call: Call, own: Tenant, said: str, answer: httpx.Response) -> None:
@@ -130,12 +133,13 @@ class Pair:
         made = answer.json()
         own.ids |= set(_ID.findall(answer.text)) - set(_ID.findall(said))
         own.known[GIVES_IDS[call.name]].append(made["id"])
+        own.known[f"{GIVES_IDS[call.name]} of {call.path[2]}"].append(made["id"])
         own.known["avatar"] += [a["id"] for a in made.get("avatars", ())]
         if "name" in made:
             own.known["name"].append(made["name"])
 
 
-def _wrong(call: Call, other: Tenant, said: str, answer: httpx.Response) -> str:
+def wrong(call: Call, other: Tenant, said: str, answer: httpx.Response) -> str:
     """What is wrong with an answer; nothing where nothing is."""
     if (set(_ID.findall(answer.text)) & other.ids) - set(_ID.findall(said)):
         return "an id of the other's"
@@ -177,12 +181,14 @@ async def tenant(url: str, operator: httpx.AsyncClient, letter: str) -> Tenant:
 
 
 async def calls(pair: Pair, options: argparse.Namespace) -> None:
-    """All of them, each client one after the other."""
+    """All of them, each client one after the other, or as many as there is time for."""
     made = await asyncio.to_thread(made_up, options.calls, distinct=options.distinct, seeded=options.seed)
-    some = iter(tqdm(made, desc="calls", mininterval=20))
+    some, end = iter(tqdm(made, desc="calls", mininterval=20)), time.monotonic() + 60 * options.minutes
 
     async def work() -> None:
         for call in some:
+            if time.monotonic() > end:
+                return
             await pair.make(call)
 
     await asyncio.gather(*(work() for _ in range(options.clients)))
@@ -201,7 +207,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     seconds = time.monotonic() - began
     names, marks = [t.id for t in pair.tenants], [t.mark for t in pair.tenants]
     found = {
-        "calls": options.calls,
+        "calls": sum(counts.total() for counts in pair.answers.values()),
         "made_up": options.distinct,
         "seconds": round(seconds),
         "answers": {name: dict(sorted(counts.items())) for name, counts in sorted(pair.answers.items())},
@@ -233,13 +239,15 @@ async def timings(pair: Pair, count: int, model: str) -> dict[str, Any]:
 
 
 async def filled(pair: Pair) -> None:
-    """The same pictures for users of the same names, at both."""
-    for number, who, picture in itertools.product((0, 1), USERS, range(PICTURES)):
-        body = {"name": Own(f"thing {picture}"), "info": Own("first"), "avatars": [{"image": PICTURE}]}
-        path = ("v1", "users", who, "concepts")
-        await pair.make(
-            Call(tenant=number, name="remember", method="POST", path=path, body=body, headers={}, picture=picture)
-        )
+    """The same pictures for users of the same names, and an export of them, at both."""
+    for number, user in itertools.product((0, 1), USERS):
+        concepts = ("v1", "users", user, "concepts")
+        for picture in range(PICTURES):
+            body = {"name": Own(f"thing {picture}"), "info": Own("first"), "avatars": [{"image": PICTURE}]}
+            await pair.make(
+                Call(tenant=number, name="remember", method="POST", path=concepts, body=body, picture=picture)
+            )
+        await pair.make(Call(tenant=number, name="export", method="POST", path=(*concepts[:-1], "concepts:export")))
 
 
 def main() -> None:
@@ -249,6 +257,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--distinct", type=int, default=20_000, help="how many of them are made up")
     parser.add_argument("--clients", type=int, default=12)
+    parser.add_argument("--minutes", type=float, default=120, help="at most")
     parser.add_argument("--pairs", type=int, default=2_000, help="of timings")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="rap-tiny")

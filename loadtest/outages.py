@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -38,7 +39,8 @@ class LocalRedis:
 
     def start(self) -> None:
         """Returns once it answers."""
-        command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        kept = ["--save", "", "--appendonly", "no", "--dir", tempfile.gettempdir()]
+        command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", *kept]
         subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -104,8 +106,13 @@ def kill_of(home: Path, part: str) -> dict[str, Outage]:
     return {"kill": kill}
 
 
-async def outages(kinds: Mapping[str, Outage], *, times: int, pause: float, seed: int) -> Counter[str]:
-    """``times`` of them at random, ``pause`` seconds apart on average; how many of each there were."""
+async def outages(
+    kinds: Mapping[str, Outage], *, times: int, pause: float, seed: int, recovered: Callable[[], Awaitable[None]]
+) -> Counter[str]:
+    """``times`` of them at random, ``pause`` seconds apart on average; how many of each there were.
+
+    ``recovered`` is awaited after each.
+    """
     rng, had = random.Random(seed), Counter[str]()
     with tqdm(total=times, desc="outages", mininterval=10, position=1) as bar:
         while had.total() < times:
@@ -117,6 +124,7 @@ async def outages(kinds: Mapping[str, Outage], *, times: int, pause: float, seed
                 continue
             had[kind] += 1
             bar.update()
+            await recovered()
     return had
 
 

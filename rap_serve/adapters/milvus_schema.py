@@ -196,6 +196,7 @@ def version_of(row: Row) -> ConceptVersion:
         metadata=body["metadata"],
         avatar_ids=tuple(avatar_id for avatar_id, *_, shows in body["avatars"] if shows),
         updated_at=body["updated_at"],
+        write_id=body["write_id"],
     )
 
 

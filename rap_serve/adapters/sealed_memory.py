@@ -20,7 +20,7 @@ from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.ports import ConceptMemory, Moment, Neighbour
 
-VERSION_TEXTS = ("name", "category", "info", "metadata")
+VERSION_TEXTS = ("name", "category", "info", "metadata", "write_id")
 
 
 class SealedMemory:

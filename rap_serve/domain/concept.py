@@ -127,7 +127,7 @@ class Concept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConceptVersion:
-    """What a concept said at one of its versions. Avatars of earlier ones may be gone."""
+    """What a concept said at one of its versions, and which request wrote it. Avatars of earlier ones may be gone."""
 
     version: int
     name: str
@@ -136,6 +136,7 @@ class ConceptVersion:
     metadata: Mapping[str, str]
     avatar_ids: tuple[str, ...]
     updated_at: int
+    write_id: str = ""
 
 
 def fold_name(name: str) -> str:

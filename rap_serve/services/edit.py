@@ -23,6 +23,8 @@ from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.recall import Recall
 from rap_serve.services.remember import written_by
 
+VERSION_FIELDS = ("version", "name", "category", "info", "metadata", "updated_at", "write_id")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ConceptPatch:
@@ -64,6 +66,8 @@ class Edit:
         if (done := written_by(attempt, library)) is not None:
             return done
         current = library.get(concept_id)
+        if (past := await self._written_before(owner, current, attempt)) is not None:
+            return past
         if expected_version is not None and current.version != expected_version:
             raise VersionMismatch(f"The concept is at version {current.version}, not {expected_version}.")
         renewed = replace(_renewed(current, patch), write_id=attempt.write_id if attempt else "")
@@ -80,6 +84,17 @@ class Edit:
             raise
         await self._enrol.discard(owner, (a for a in current.avatars if a not in kept))
         return edited
+
+    async def _written_before(self, owner: Owner, current: Concept, attempt: Attempt | None) -> Concept | None:
+        """What an earlier attempt has written, where others have edited it since; with the avatars that are left."""
+        if attempt is None or attempt.number == 1:
+            return None
+        for past in await self._memory.history(owner, current.id):
+            if past.write_id == attempt.write_id:
+                said = {field: getattr(past, field) for field in VERSION_FIELDS}
+                left = tuple(a for a in current.avatars if a.id in past.avatar_ids)
+                return replace(current, **said, avatars=left)
+        return None
 
 
 class Forget:

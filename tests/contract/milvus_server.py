@@ -1,9 +1,11 @@
 """A Milvus server (2.3.5, out of the Python package ``milvus``) in a network of its own.
 
 Some of the server's ports cannot be changed, so two of them cannot share a network. It therefore runs in namespaces,
-which need no privileges where the kernel lets users have their own. ``python -m tests.contract.milvus_server`` is the
-first process in there: it starts the server, and passes on what arrives at a socket that was opened outside. When it
-ends, the kernel ends everything else in there. Where no namespaces can be had, it does the same outside.
+which need no privileges where the kernel lets users have their own. /proc is theirs too: the server reads there how
+much memory it has taken before it loads what it stored, and would never come back from a restart without. ``python -m
+tests.contract.milvus_server`` is the first process in there: it starts the server, and passes on what arrives at a
+socket that was opened outside. When it ends, the kernel ends everything else in there. Where no namespaces can be had,
+it does the same outside.
 """
 
 import argparse
@@ -22,7 +24,7 @@ START_SECONDS = 120.0
 STOP_SECONDS = 5.0
 PORT = 19_530
 PORTS = (2_379, 2_380, 9_091, 13_333, 19_529, PORT, 19_531, 21_121, 21_123, 21_124, 22_930, 53_100)
-ISOLATED = ("unshare", "--net", "--pid", "--fork", "--kill-child")
+ISOLATED = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 ISOLATED_FOR_USERS = (*ISOLATED, "--user", "--map-root-user")
 
 

@@ -449,6 +449,7 @@ def said(stored: Concept) -> ConceptVersion:
         metadata=stored.metadata,
         avatar_ids=tuple(a.id for a in stored.avatars),
         updated_at=stored.updated_at,
+        write_id=stored.write_id,
     )
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import zipfile
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from rap_serve.domain.errors import ConceptNotFound, Erased, InvalidInput, JobNo
 from rap_serve.domain.job import Job
 from rap_serve.domain.tenancy import Act, Amounts, Caller, Consumption, Limits, Tenant, holdings
 from rap_serve.services.commit import Commit
+from rap_serve.services.edit import ConceptPatch, Edit
 from rap_serve.services.embedding import EmbeddingModels
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.erase import Erase, Purge
@@ -50,7 +51,7 @@ from rap_serve.services.run_jobs import RunJobs
 from rap_serve.services.share import ShareConcepts
 from rap_serve.services.transfer import Export, Import, StartTransfers
 from rap_serve.settings import LimitSettings
-from tests.contract.conftest import vector_of
+from tests.contract.conftest import concept, vector_of
 from tests.contract.in_process import InProcess, embedding_models
 
 SPACE_VERSION = "tiny-1"
@@ -346,10 +347,10 @@ async def test_an_export_taken_in_elsewhere_is_the_same_library(place: Place) ->
     told = [sorted((c.name, c.category, c.info, len(c.avatars)) for c in lib.concepts) for lib in (mine, theirs)]
     assert told[0] == told[1]
     by_name = {c.name: c for c in theirs.concepts}
-    for concept in mine.concepts:
-        twin = by_name[concept.name]
-        assert np.dot(vector_of(concept.avatars[0]), vector_of(twin.avatars[0])) > 0.99
-        assert twin.avatars[0].box_xyxy == pytest.approx(concept.avatars[0].box_xyxy, abs=0.5)
+    for own in mine.concepts:
+        twin = by_name[own.name]
+        assert np.dot(vector_of(own.avatars[0]), vector_of(twin.avatars[0])) > 0.99
+        assert twin.avatars[0].box_xyxy == pytest.approx(own.avatars[0].box_xyxy, abs=0.5)
     again = await place.ended(await place.transfers.give_out(other))
     assert listing(await place.transfers.archive(again)) == listing(data)
     with pytest.raises(NotFound):
@@ -510,3 +511,21 @@ def listing(data: bytes) -> Sequence[Any]:
 
 def _act(tenant: str) -> Act:
     return Act(at=1, tenant=tenant, actor="k", action="test", target=tenant)
+
+
+async def test_an_edit_is_not_made_again_over_later_ones(place: Place, models: InProcess) -> None:
+    """Its gateway died before it answered, somebody else edited, and then it was sent again with its key."""
+    owner, cache = Owner(place.tenant, "ann"), LocalCache(max_bytes=1_000_000)
+    loader = PictureLoader(LimitSettings())
+    enrol = Enrol(detector=models, embedder=models, blobs=place.blobs, pictures=loader, fallback=("object",))
+    commit = Commit(cache=cache, quotas=SqlQuotas(place.database), owners=place.owners)
+    edit = Edit(memory=place.memory, commit=commit, recall=Recall(place.memory, cache), enrol=enrol)
+    bo = concept(owner, "bo")
+    await place.memory.put(bo, expected_version=None)
+    attempt = Attempt(place.tenant, "k", "w", 1)
+    first = await edit(owner, bo.id, ConceptPatch(info="first"), attempt=attempt)
+    await edit(owner, bo.id, ConceptPatch(info="second"))
+    again = await edit(owner, bo.id, ConceptPatch(info="first"), attempt=replace(attempt, number=2))
+    assert (again.version, again.info) == (first.version, "first") and len(again.avatars) == 1
+    (kept,) = (await place.memory.library(owner)).concepts
+    assert (kept.version, kept.info) == (3, "second")
