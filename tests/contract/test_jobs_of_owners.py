@@ -517,9 +517,9 @@ async def test_an_edit_is_not_made_again_over_later_ones(place: Place, models: I
     """Its gateway died before it answered, somebody else edited, and then it was sent again with its key."""
     owner, cache = Owner(place.tenant, "ann"), LocalCache(max_bytes=1_000_000)
     loader = PictureLoader(LimitSettings())
-    enrol = Enrol(detector=models, embedder=models, blobs=place.blobs, pictures=loader, fallback=("object",))
+    enrol = Enrol(detector=models, models=place.embedding, blobs=place.blobs, pictures=loader, fallback=("object",))
     commit = Commit(cache=cache, quotas=SqlQuotas(place.database), owners=place.owners)
-    edit = Edit(memory=place.memory, commit=commit, recall=Recall(place.memory, cache), enrol=enrol)
+    edit = Edit(memory=place.memory, commit=commit, recall=Recall(place.memory, cache, place.embedding), enrol=enrol)
     bo = concept(owner, "bo")
     await place.memory.put(bo, expected_version=None)
     attempt = Attempt(place.tenant, "k", "w", 1)
