@@ -21,7 +21,6 @@ from rap_serve.domain.tenancy import Amounts, holdings
 from rap_serve.services.commit import Commit
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.recall import Recall
-from rap_serve.services.remember import written_by
 
 VERSION_FIELDS = ("version", "name", "category", "info", "metadata", "updated_at", "write_id")
 
@@ -63,11 +62,9 @@ class Edit:
         """
         epoch = await self._commit.epoch(owner)
         library = await self._recall(owner)
-        if (done := written_by(attempt, library)) is not None:
-            return done
         current = library.get(concept_id)
-        if (past := await self._written_before(owner, current, attempt)) is not None:
-            return past
+        if (done := await self._written_before(owner, current, attempt)) is not None:
+            return done
         if expected_version is not None and current.version != expected_version:
             raise VersionMismatch(f"The concept is at version {current.version}, not {expected_version}.")
         renewed = replace(_renewed(current, patch), write_id=attempt.write_id if attempt else "")
@@ -86,9 +83,11 @@ class Edit:
         return edited
 
     async def _written_before(self, owner: Owner, current: Concept, attempt: Attempt | None) -> Concept | None:
-        """What an earlier attempt has written, where others have edited it since; with the avatars that are left."""
+        """What an earlier attempt has written; with the avatars that are left, where others have edited it since."""
         if attempt is None or attempt.number == 1:
             return None
+        if current.write_id == attempt.write_id:
+            return current
         for past in await self._memory.history(owner, current.id):
             if past.write_id == attempt.write_id:
                 said = {field: getattr(past, field) for field in VERSION_FIELDS}

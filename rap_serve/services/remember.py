@@ -99,7 +99,7 @@ class Remember:
         """
         epoch = await self._commit.epoch(owner)
         library = await self._recall(owner)
-        if (done := written_by(attempt, library)) is not None:
+        if (done := _made_by(attempt, library)) is not None:
             return Remembered(done, self._lookalikes(done, library))
         name = checked_name(draft.name)
         if any(c.folded_name == fold_name(name) for c in library.concepts):
@@ -174,7 +174,7 @@ class Remember:
         told = info or await self._described(owner, draft, avatars)
         now = time.time_ns() // 1_000_000
         return Concept(
-            id=new_ulid(now_ms=now),
+            id=attempt.write_id if attempt else new_ulid(now_ms=now),
             owner=owner,
             name=name,
             category=category,
@@ -201,11 +201,11 @@ class Remember:
         return (Lookalike(other.id, other.name, similarity),)
 
 
-def written_by(attempt: Attempt | None, library: Library) -> Concept | None:
-    """What an earlier attempt has written already, before its gateway died."""
+def _made_by(attempt: Attempt | None, library: Library) -> Concept | None:
+    """What an earlier attempt has made already, before its gateway died, whatever became of it since."""
     if attempt is None or attempt.number == 1:
         return None
-    return next((c for c in library.concepts if c.write_id == attempt.write_id), None)
+    return next((c for c in library.concepts if c.id == attempt.write_id), None)
 
 
 def _same(concept: Concept, draft: ConceptDraft) -> bool:

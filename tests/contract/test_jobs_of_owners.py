@@ -513,6 +513,18 @@ def _act(tenant: str) -> Act:
     return Act(at=1, tenant=tenant, actor="k", action="test", target=tenant)
 
 
+async def test_a_concept_is_not_made_again_once_others_have_renamed_it(place: Place) -> None:
+    """Its gateway died before it answered, somebody gave it another name, and then it was sent again with its key."""
+    attempt = Attempt(place.tenant, "k", new_ulid(), 1)
+    first = (await place.remember(place.ann, await drafted("bo"), attempt)).concept
+    renamed = replace(first, name="rex", version=2, write_id="")
+    await place.memory.put(renamed, expected_version=1)
+    place.recall = Recall(place.memory, LocalCache(max_bytes=1), place.embedding)
+    again = await place.remember(place.ann, await drafted("bo"), replace(attempt, number=2))
+    assert (again.concept.id, again.concept.name) == (first.id, "rex")
+    assert await place.names(place.ann) == ["rex"]
+
+
 async def test_an_edit_is_not_made_again_over_later_ones(place: Place, models: InProcess) -> None:
     """Its gateway died before it answered, somebody else edited, and then it was sent again with its key."""
     owner, cache = Owner(place.tenant, "ann"), LocalCache(max_bytes=1_000_000)
