@@ -2,7 +2,8 @@
 
 Nothing here trusts the sender. Sizes are read from the header before a pixel is decoded, only still JPEG,
 PNG and WebP pass, metadata (a phone's position among it) is dropped, and an address is fetched only if all
-that its name resolves to is public.
+that its name resolves to is public. What is kept is encoded anew, but for a JPEG that holds pixels alone: what was
+stored and given out comes back as it was.
 """
 
 import asyncio
@@ -26,6 +27,10 @@ _PHONE_JPEG = "MPO"  # a JPEG with a second view or a depth map behind it; the f
 _JPEG_QUALITY = 90
 _ORIENTATION = 0x0112  # EXIF 2.3, 4.6.4 A: from 5 on, rows and columns are swapped
 _FIRST_TURNED = 5
+_START, _END, _SCAN, _JFIF = b"\xff\xd8", b"\xff\xd9", b"\xff\xda", b"\xff\xe0"
+_JFIF_BYTES = 16  # without a thumbnail
+_NEEDED = {_JFIF, _SCAN, *(bytes((0xFF, code)) for code in (0xDB, 0xC0, 0xC2, 0xC4, 0xDD))}
+_WITHIN_SCAN = {bytes((code,)) for code in (0x00, *range(0xD0, 0xD8))}
 _NOT_A_PICTURE = "This is not a picture that can be read: send a complete, still JPEG, PNG or WebP."
 
 
@@ -68,11 +73,14 @@ class PictureLoader:
             raise TooLarge(f"A picture is at most {self._limits.picture_pixels:,} pixels.") from error
         except (OSError, SyntaxError, ValueError, ImportError) as error:  # ImportError: a decoder that is not here
             raise InvalidImage(_NOT_A_PICTURE) from error
-        rgb = _rgb(ImageOps.exif_transpose(image))
         turned = image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
+        rgb = _rgb(ImageOps.exif_transpose(image) if image.getexif() else image)
         rgb.thumbnail((self._limits.picture_side_px,) * 2, Image.Resampling.LANCZOS)
         size = full_size[::-1] if turned else full_size
-        return _picture(rgb, original_size=size, digest=hashlib.sha256(data).hexdigest())
+        digest = hashlib.sha256(data).hexdigest()
+        if rgb.size == full_size and rgb is image and is_bare_jpeg(data):
+            return Picture(np.array(rgb), size, data, "image/jpeg", digest, verbatim=True)
+        return _picture(rgb, original_size=size, digest=digest)
 
     def _check(self, image: Image.Image) -> None:
         width, height = image.size
@@ -82,6 +90,28 @@ class PictureLoader:
             )
         if getattr(image, "n_frames", 1) > 1 and image.format != _PHONE_JPEG:
             raise InvalidImage("This picture is animated: send a still one.")
+
+
+def is_bare_jpeg(data: bytes) -> bool:
+    """Whether these are the segments that a JPEG needs for its pixels, and not a byte more (ITU-T T.81, B.1)."""
+    if not data.startswith(_START):
+        return False
+    at = len(_START)
+    while data[at : at + 2] != _END:
+        marker, length = data[at : at + 2], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker not in _NEEDED or (marker == _JFIF and length != _JFIF_BYTES):
+            return False
+        at += 2 + length
+        if marker == _SCAN:
+            at = _end_of_scan(data, at)
+    return at + len(_END) == len(data)
+
+
+def _end_of_scan(data: bytes, at: int) -> int:
+    """Where the next marker is that does not belong to the scan; the end where there is none."""
+    while (at := data.find(b"\xff", at)) >= 0 and (data[at + 1 : at + 2] in _WITHIN_SCAN):
+        at += 2
+    return at if at >= 0 else len(data)
 
 
 def _data_url_bytes(url: str) -> bytes:
@@ -107,9 +137,9 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _picture(rgb: Image.Image, *, original_size: tuple[int, int], digest: str) -> Picture:
-    encoded = io.BytesIO()
-    rgb.save(encoded, "JPEG", quality=_JPEG_QUALITY)
-    return Picture(np.array(rgb), original_size, encoded.getvalue(), "image/jpeg", digest)
+    pixels, encoded = np.array(rgb), io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "JPEG", quality=_JPEG_QUALITY)  # ``rgb`` itself would bring its comment along
+    return Picture(pixels, original_size, encoded.getvalue(), "image/jpeg", digest)
 
 
 def _cropped(picture: Picture, box_xyxy: BoxXyxy) -> Picture:

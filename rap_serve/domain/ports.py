@@ -19,7 +19,8 @@ class Picture:
     """A decoded picture, of bounded size.
 
     ``original_size``: width and height as sent, in whose pixels callers speak of boxes; ``pixels`` may be
-    smaller. ``data``: the same pixels encoded as ``media_type``. ``digest``: sha256 hex of the bytes as sent.
+    smaller. ``data``: the same pixels encoded as ``media_type``, which loses a little unless it is ``verbatim`` what
+    was sent. ``digest``: sha256 hex of the bytes as sent.
     """
 
     pixels: Pixels
@@ -27,6 +28,7 @@ class Picture:
     data: bytes
     media_type: str
     digest: str
+    verbatim: bool = False
 
     @property
     def scale(self) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from rap_serve.domain.concept import Avatar, Owner, Vector, new_ulid
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.ports import BlobStore, Detector, Picture, Pictures
-from rap_serve.domain.region import BoxXyxy, scaled, whole_picture
+from rap_serve.domain.region import BoxXyxy, Pixels, scaled, whole_picture
 from rap_serve.services.embedding import EmbeddingModel, EmbeddingModels
 
 LEAST_SHARE = 0.02
@@ -81,12 +81,16 @@ class Enrol:
         await self._blobs.delete(owner, [a.image_key for a in avatars])
 
     async def _embedded(self, draft: AvatarDraft, category: str) -> tuple[BoxXyxy | None, dict[str, Vector]]:
-        pixels = draft.picture.pixels
         box = draft.box_on_pixels or await self._located(draft.picture, category)
+        pixels = await self._stored_pixels(draft.picture)
         boxes = [box or whole_picture(pixels).box_xyxy]
         made = await asyncio.gather(*(model.embedder.embed(pixels, boxes) for model in self._models.all))
         embeddings = {m.space.version: rows[0] for m, rows in zip(self._models.all, made, strict=True)}
         return box and scaled(box, 1 / draft.picture.scale), embeddings
+
+    async def _stored_pixels(self, picture: Picture) -> Pixels:
+        """Those that will be read from the store: who embeds them again makes the same of them."""
+        return (picture if picture.verbatim else await self._pictures.load(picture.data)).pixels
 
     async def _stored(
         self, owner: Owner, draft: AvatarDraft, box: BoxXyxy | None, embeddings: dict[str, Vector]

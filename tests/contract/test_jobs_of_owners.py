@@ -349,7 +349,7 @@ async def test_an_export_taken_in_elsewhere_is_the_same_library(place: Place) ->
     by_name = {c.name: c for c in theirs.concepts}
     for own in mine.concepts:
         twin = by_name[own.name]
-        assert np.dot(vector_of(own.avatars[0]), vector_of(twin.avatars[0])) > 0.99
+        assert np.dot(vector_of(own.avatars[0]), vector_of(twin.avatars[0])) > 0.999999
         assert twin.avatars[0].box_xyxy == pytest.approx(own.avatars[0].box_xyxy, abs=0.5)
     again = await place.ended(await place.transfers.give_out(other))
     assert listing(await place.transfers.archive(again)) == listing(data)

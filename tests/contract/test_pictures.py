@@ -44,6 +44,40 @@ async def test_still_pictures_come_in_as_rgb(kind: str) -> None:
     assert np.abs(picture.pixels[20, 30].astype(int) - (200, 10, 10)).max() < 6
 
 
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
+EXIF = Image.Exif()
+EXIF[0x010E] = "where I live"
+
+
+@pytest.mark.parametrize("options", [{"quality": 60}, {"progressive": True}, {"restart_marker_blocks": 2}])
+async def test_a_jpeg_of_pixels_alone_is_kept_as_it_is(options: dict[str, object]) -> None:
+    """So that nothing is lost by giving it out and taking it in; what it was made into before is such a one."""
+    data = encoded(NOISE, **options)
+    picture = await LOADER.load(data)
+    assert picture.data == data and picture.verbatim
+    first = await LOADER.load(encoded(NOISE, "PNG"))
+    second = await LOADER.load(first.data)
+    assert not first.verbatim and second.verbatim and second.data == first.data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(NOISE, exif=EXIF),
+        encoded(NOISE, comment=b"where I live"),
+        encoded(NOISE) + b"where I live",
+        encoded(NOISE.convert("L")) + b"where I live",
+        encoded(NOISE.resize((400, 300)), comment=b"where I live"),
+    ],
+    ids=["exif", "comment", "behind its end", "grey", "large"],
+)
+async def test_whatever_else_a_picture_holds_is_left_behind(data: bytes) -> None:
+    """By encoding it anew."""
+    picture = await LOADER.load(data)
+    assert not picture.verbatim and picture.data != data and b"where I live" not in picture.data
+    assert (await LOADER.load(picture.data)).verbatim
+
+
 async def test_a_large_picture_is_made_smaller_and_remembers_its_size() -> None:
     """Boxes are spoken of in pixels as sent."""
     picture = await LOADER.load(encoded(Image.new("RGB", (800, 400))))
