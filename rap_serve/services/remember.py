@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from rap_serve.domain.catalogue import Attempt
 from rap_serve.domain.concept import (
@@ -62,6 +62,19 @@ class Lookalike:
     similarity: float
 
 
+Outcome: TypeAlias = Concept | Literal["unchanged"] | RapError
+"""What came of one draft out of many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConceptBatch:
+    """Concepts that were made and are to be stored. ``epoch``: the owner's, of before they were made."""
+
+    owner: Owner
+    epoch: int
+    outcomes: Sequence[Outcome]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Remembered:
     """The stored concept, and what its owner should know."""
@@ -113,21 +126,19 @@ class Remember:
             raise
         return Remembered(concept, self._lookalikes(concept, library))
 
-    async def all(
-        self, owner: Owner, drafts: Sequence[ConceptDraft], *, known: Mapping[str, Concept]
-    ) -> list[Concept | Literal["unchanged"] | RapError]:
-        """What came of each draft, as few writes as can be. Raises Unavailable, Overloaded.
+    async def made(self, owner: Owner, drafts: Sequence[ConceptDraft], *, known: Mapping[str, Concept]) -> ConceptBatch:
+        """The concepts of drafts, none of them stored yet. Raises Unavailable, Overloaded.
 
         ``known``: the owner's concepts by folded name. A draft that says what one of them says leaves it unchanged.
         """
         epoch = await self._commit.epoch(owner)
         room = asyncio.Semaphore(DRAFTS_AT_ONCE)
 
-        async def made(draft: ConceptDraft) -> Concept | Literal["unchanged"] | RapError:
+        async def made(draft: ConceptDraft) -> Outcome:
             try:
                 other = known.get(fold_name(checked_name(draft.name)))
                 if other is not None:
-                    return "unchanged" if _same(other, draft) else name_taken(draft.name)
+                    return _met(other, draft)
                 async with room:
                     return await self._made(owner, draft, None)
             except (Unavailable, Overloaded):
@@ -135,9 +146,18 @@ class Remember:
             except RapError as error:
                 return error
 
-        outcomes = await asyncio.gather(*(made(draft) for draft in drafts))
-        refused = await self._stored(owner, [o for o in outcomes if isinstance(o, Concept)], epoch)
-        return [refused.get(o.id, o) if isinstance(o, Concept) else o for o in outcomes]
+        return ConceptBatch(owner, epoch, await asyncio.gather(*(made(draft) for draft in drafts)))
+
+    async def stored(self, batch: ConceptBatch, *, known: Mapping[str, Concept]) -> Sequence[Outcome]:
+        """What came of each draft, in as few writes as can be. Raises Unavailable, Overloaded.
+
+        ``known``: the owner's concepts by now.
+        """
+        made = [o for o in batch.outcomes if isinstance(o, Concept)]
+        met = {c.id: _met(known[c.folded_name], c) for c in made if c.folded_name in known}
+        await self._enrol.discard(batch.owner, (a for c in made if c.id in met for a in c.avatars))
+        refused = await self._stored(batch.owner, [c for c in made if c.id not in met], batch.epoch)
+        return [{**met, **refused}.get(o.id, o) if isinstance(o, Concept) else o for o in batch.outcomes]
 
     async def _stored(self, owner: Owner, concepts: Sequence[Concept], epoch: int) -> dict[str, RapError]:
         """Why which of them could not be stored. What does not fit a quota as a whole is tried by halves."""
@@ -208,13 +228,14 @@ def _made_by(attempt: Attempt | None, library: Library) -> Concept | None:
     return next((c for c in library.concepts if c.id == attempt.write_id), None)
 
 
-def _same(concept: Concept, draft: ConceptDraft) -> bool:
-    """Whether a concept says what a draft says, as far as that says anything."""
-    return (
+def _met(concept: Concept, draft: ConceptDraft | Concept) -> Literal["unchanged"] | RapError:
+    """What comes of a draft whose name is the concept's: nothing, if it says the same, as far as it says anything."""
+    same = (
         concept.category == checked_category(draft.category)
         and (not draft.info or concept.info == draft.info)
         and dict(concept.metadata) == dict(draft.metadata)
     )
+    return "unchanged" if same else name_taken(draft.name)
 
 
 def _check_avatars(draft: ConceptDraft) -> None:

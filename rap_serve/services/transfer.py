@@ -1,14 +1,14 @@
 """Concepts as archives: taken in and given out, as jobs."""
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Protocol
 
 from rap_serve.domain.catalogue import Jobs
-from rap_serve.domain.concept import Avatar, Owner
+from rap_serve.domain.concept import Avatar, Concept, Owner
 from rap_serve.domain.errors import NotFound, RapError, Unavailable
 from rap_serve.domain.job import Job
 from rap_serve.domain.pack import PackedAvatar, PackLine, PackProblem, head_line, line_of
@@ -16,7 +16,7 @@ from rap_serve.domain.ports import BlobStore, Pictures
 from rap_serve.domain.region import scaled
 from rap_serve.services.enrol import AvatarDraft
 from rap_serve.services.recall import Recall
-from rap_serve.services.remember import ConceptDraft, Remember
+from rap_serve.services.remember import ConceptBatch, ConceptDraft, Remember
 from rap_serve.services.run_jobs import Progress, queued
 
 GROUP = 64
@@ -80,11 +80,20 @@ class Tally:
         return {"added": self.added, "unchanged": self.unchanged, "failed": self.failed, "problems": list(problems)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Lines of an archive, what they ask for, and what was made of that."""
+
+    lines: Sequence[PackLine]
+    drafts: Sequence[ConceptDraft | PackProblem]
+    batch: ConceptBatch
+
+
 class Import:
     """Takes an archive in, group by group.
 
-    A group becomes one write; what of it is there already, since the gateway died after that write or the archive
-    came twice, is left as it is.
+    A group becomes one write, while the next one is being embedded. What of it is there already, since the gateway died
+    after that write or the archive came twice, is left as it is.
     """
 
     def __init__(
@@ -112,23 +121,46 @@ class Import:
         tally, problems = _so_far(job)
         done = int(job.kept.get("line", 0))
         await progress.keep(total=len(lines), done=done)
-        while group := list(islice(lines, done, done + GROUP)):
-            problems += await self._group(owner, pack, group, tally)
-            done += len(group)
-            kept = {**progress.job.kept, "line": done}
-            await progress.keep(done=done, kept=kept, result=tally.result(problems[:MOST_PROBLEMS]))
+        known = {c.folded_name: c for c in (await self._recall(owner)).concepts}
+        async with contextlib.aclosing(self._made_ahead(owner, pack, lines[done:], known)) as groups:
+            async for group in groups:
+                problems += await self._stored(group, known, tally)
+                done += len(group.lines)
+                kept = {**progress.job.kept, "line": done}
+                await progress.keep(done=done, kept=kept, result=tally.result(problems[:MOST_PROBLEMS]))
         await self._blobs.delete(owner, [key])
         return tally.result(problems[:MOST_PROBLEMS])
 
-    async def _group(
-        self, owner: Owner, pack: PackReader, group: Sequence[PackLine], tally: Tally
-    ) -> list[dict[str, Any]]:
-        """The problems of a group, after what can be taken in of it was."""
-        known = {c.folded_name: c for c in (await self._recall(owner)).concepts}
-        drafts = await asyncio.gather(*(self._draft(pack, line) for line in group))
-        outcomes = await self._remember.all(owner, [d for d in drafts if isinstance(d, ConceptDraft)], known=known)
-        lines = [line for line, draft in zip(group, drafts, strict=True) if isinstance(draft, ConceptDraft)]
-        problems = [d for d in drafts if isinstance(d, PackProblem)]
+    async def _made_ahead(
+        self, owner: Owner, pack: PackReader, lines: Sequence[PackLine], known: Mapping[str, Concept]
+    ) -> AsyncGenerator[_Group, None]:
+        """Group after group, each made while the one before is stored."""
+        groups = (lines[start : start + GROUP] for start in range(0, len(lines), GROUP))
+        making: asyncio.Task[_Group] | None = None
+        try:
+            for group in groups:
+                ahead = asyncio.create_task(self._made(owner, pack, group, known))
+                made, making = making, ahead
+                if made is not None:
+                    yield await made
+            if making is not None:
+                yield await making
+        finally:
+            if making is not None:
+                making.cancel()
+
+    async def _made(
+        self, owner: Owner, pack: PackReader, lines: Sequence[PackLine], known: Mapping[str, Concept]
+    ) -> _Group:
+        drafts = await asyncio.gather(*(self._draft(pack, line) for line in lines))
+        batch = await self._remember.made(owner, [d for d in drafts if isinstance(d, ConceptDraft)], known=known)
+        return _Group(lines, drafts, batch)
+
+    async def _stored(self, group: _Group, known: dict[str, Concept], tally: Tally) -> list[dict[str, Any]]:
+        """The problems of a group, after what can be taken in of it was; that is ``known`` then."""
+        outcomes = await self._remember.stored(group.batch, known=known)
+        lines = [line for line, d in zip(group.lines, group.drafts, strict=True) if isinstance(d, ConceptDraft)]
+        problems = [d for d in group.drafts if isinstance(d, PackProblem)]
         for line, outcome in zip(lines, outcomes, strict=True):
             if isinstance(outcome, RapError):
                 problems.append(PackProblem(line.line, outcome.code, str(outcome), line.name))
@@ -136,6 +168,7 @@ class Import:
                 tally.unchanged += 1
             else:
                 tally.added += 1
+                known[outcome.folded_name] = outcome
         tally.failed += len(problems)
         return [_problem(p) for p in sorted(problems, key=lambda p: p.line)]
 
