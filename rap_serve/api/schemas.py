@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from rap_serve.domain.concept import Concept, ConceptVersion
+from rap_serve.domain.concept import Concept, ConceptVersion, checked_text
+from rap_serve.domain.errors import InvalidInput
 from rap_serve.domain.match import Evidence, RegionCandidates
 from rap_serve.services.answer import Task
 from rap_serve.services.remember import Lookalike
@@ -20,9 +21,20 @@ MAX_KEY_SECONDS = 100 * 366 * 86_400
 
 
 class Body(BaseModel):
-    """A request body, strict about its fields."""
+    """A request body, strict about its fields and texts."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_whole_characters(cls, fields: Any) -> Any:
+        for value in fields.values() if isinstance(fields, dict) else ():
+            if isinstance(value, str):
+                try:
+                    checked_text(value)
+                except InvalidInput as error:
+                    raise ValueError(str(error)) from error
+        return fields
 
 
 Box = Annotated[list[float], Field(min_length=4, max_length=4, description="x0, y0, x1, y1 in pixels")]

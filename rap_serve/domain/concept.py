@@ -27,6 +27,7 @@ MAX_VERSIONS = 50
 _OWNER_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")
 _NAME = re.compile(r"\w[\w .-]*")
 _CATEGORY = re.compile(r"\w[\w ,.&/()-]*")
+_HALF = re.compile("[\ud800-\udfff]")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -165,15 +166,25 @@ def checked_category(category: str) -> str:
     return bare
 
 
+def checked_text(text: str) -> str:
+    """``text`` as it was given; raises InvalidInput where it holds half a character, which no answer could repeat."""
+    if not text.isascii() and _HALF.search(text):
+        raise InvalidInput("The text holds half a character (a lone surrogate): send valid Unicode.")
+    return text
+
+
 def checked_info(info: str) -> str:
-    """``info`` as it was given; raises TooLarge past its limit."""
+    """``info`` as it was given; raises TooLarge past its limit, InvalidInput for no text."""
+    checked_text(info)
     if len(info) > MAX_INFO_LENGTH:
         raise TooLarge(f"Info has {len(info)} characters; the limit is {MAX_INFO_LENGTH}.")
     return info
 
 
 def checked_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """A copy of ``metadata``; raises TooLarge past its limits."""
+    """A copy of ``metadata``; raises TooLarge past its limits, InvalidInput for no text."""
+    for text in (*metadata, *metadata.values()):
+        checked_text(text)
     too_long = any(len(k) > 64 or len(v) > MAX_METADATA_LENGTH for k, v in metadata.items())
     if len(metadata) > MAX_METADATA_ENTRIES or too_long:
         raise TooLarge(

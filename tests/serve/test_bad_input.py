@@ -1,6 +1,7 @@
 """Bad input gets a clear 4xx, leaves nothing behind, and hurts nobody."""
 
 import io
+import json
 
 import httpx
 import pytest
@@ -60,6 +61,30 @@ def test_a_bad_concept_is_refused_whole(
     assert set(refused.json()["error"]) == {"message", "type", "param", "code"}
     assert http.get(f"/v1/users/{user}/concepts").json()["data"] == []
     assert http.post(f"/v1/users/{user}/concepts", json=GOOD).status_code == 201
+
+
+HALF = "half \ud800"
+
+
+def test_half_a_character_is_refused_and_hides_nothing(http: httpx.Client, user: str) -> None:
+    """JSON can escape what is no text and no answer could repeat; what is there stays readable."""
+    concepts = f"/v1/users/{user}/concepts"
+    made = http.post(concepts, json=GOOD).json()
+    message = {"role": "user", "content": [{"type": "text", "text": HALF}]}
+    for method, path, body in (
+        ("PATCH", f"{concepts}/{made['id']}", {"info": HALF}),
+        ("PATCH", f"{concepts}/{made['id']}", {"metadata": {"a": HALF}}),
+        ("PATCH", f"{concepts}/{made['id']}", {"metadata": {HALF: "a"}}),
+        ("POST", concepts, {**GOOD, "name": "rex", "info": HALF}),
+        ("POST", f"/v1/users/{user}/retrieve", {"text": HALF}),
+        ("POST", "/v1/chat/completions", chat(messages=[{"role": "user", "content": HALF}])),
+        ("POST", "/v1/chat/completions", chat(messages=[message])),
+    ):
+        headers = {"Content-Type": "application/json"}
+        refused = http.request(method, path, content=json.dumps(body), headers=headers)
+        assert refused.status_code == 400, (path, refused.text)
+    (listed,) = http.get(concepts).json()["data"]
+    assert (listed["version"], listed["info"]) == (1, made["info"])
 
 
 BAD_CHATS = {

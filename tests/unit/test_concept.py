@@ -1,8 +1,18 @@
 """Names, owners and ids."""
 
+from collections.abc import Callable
+
 import pytest
 
-from rap_serve.domain.concept import Owner, checked_category, checked_name, fold_name, new_ulid
+from rap_serve.domain.concept import (
+    Owner,
+    checked_category,
+    checked_info,
+    checked_metadata,
+    checked_name,
+    fold_name,
+    new_ulid,
+)
 from rap_serve.domain.errors import InvalidInput, InvalidName
 
 
@@ -44,3 +54,13 @@ def test_ulids_sort_by_time() -> None:
     """A page of concepts ordered by id is ordered by age."""
     assert new_ulid(now_ms=1) < new_ulid(now_ms=2) < new_ulid()
     assert len({new_ulid(now_ms=5) for _ in range(1_000)}) == 1_000
+
+
+@pytest.mark.parametrize(
+    "check", [checked_info, lambda t: checked_metadata({t: "a"}), lambda t: checked_metadata({"a": t})]
+)
+def test_half_a_character_is_no_text(check: Callable[[str], object]) -> None:
+    """No answer could repeat it; whole ones beyond the basic plane are fine."""
+    with pytest.raises(InvalidInput):
+        check("half \ud83d")
+    check("whole \U0001f422")
