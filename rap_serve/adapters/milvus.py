@@ -228,9 +228,11 @@ class MilvusMemory:
 
     def _keep_only(self, owner: Owner, space: EmbeddingSpace, job: Job) -> None:
         """Removes the rows of other embedders, of concepts that this one has seen."""
+        embedder = key_of(space.version)
         rows = self._heads(owner, "version > 0", job)
-        ours = {(r["concept_id"], r["version"]) for r in newest(rows) if r["embedder"] == key_of(space.version)}
-        gone = [r for r in rows if r["embedder"] != key_of(space.version) and (r["concept_id"], r["version"]) in ours]
+        heads = newest(rows, embedder=embedder)
+        ours = {(r["concept_id"], r["version"]) for r in heads if r["embedder"] == embedder}
+        gone = [r for r in rows if r["embedder"] != embedder and (r["concept_id"], r["version"]) in ours]
         self._tables.delete(self._tables.concepts, [r["pk"] for r in gone], job)
         self._delete_avatars(gone, job)
 
