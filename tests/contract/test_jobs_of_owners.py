@@ -518,8 +518,8 @@ async def test_a_concept_is_not_made_again_once_others_have_renamed_it(place: Pl
     attempt = Attempt(place.tenant, "k", new_ulid(), 1)
     first = (await place.remember(place.ann, await drafted("bo"), attempt)).concept
     renamed = replace(first, name="rex", version=2, write_id="")
-    await place.memory.put(renamed, expected_version=1)
-    place.recall = Recall(place.memory, LocalCache(max_bytes=1), place.embedding)
+    async with place.cache.writing(place.ann) as write:
+        write.moment = await place.memory.put(renamed, expected_version=1, after=write.after)
     again = await place.remember(place.ann, await drafted("bo"), replace(attempt, number=2))
     assert (again.concept.id, again.concept.name) == (first.id, "rex")
     assert await place.names(place.ann) == ["rex"]
