@@ -23,7 +23,6 @@ from rap_serve.adapters.milvus_schema import (
     avatar_pks,
     avatar_rows,
     concept_of,
-    embeddings_of,
     history_pk,
     history_row,
     key_of,
@@ -204,10 +203,10 @@ class MilvusMemory:
     def _insert(self, records: list[Row], job: Job) -> None:
         """Commits: what searches need goes first, then all records as one operation."""
         now_ms = time.time_ns() // 1_000_000
-        for dim in {embeddings_of(r).shape[1] for r in records} - {0}:
-            found = [r for r in records if embeddings_of(r).shape[1] == dim]
-            rows = [row for record in found for row in avatar_rows(record, now_ms=now_ms)]
-            self._tables.insert(self._tables.avatars_of(dim, job), rows, job)
+        rows = [row for record in records for row in avatar_rows(record, now_ms=now_ms)]
+        for dim in {len(row["vector"]) for row in rows}:
+            as_long = [row for row in rows if len(row["vector"]) == dim]
+            self._tables.insert(self._tables.avatars_of(dim, job), as_long, job)
         self._tables.insert(self._tables.concepts, records, job)
 
     def _delete_avatars(self, records: Sequence[Row], job: Job) -> None:

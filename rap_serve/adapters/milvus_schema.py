@@ -9,7 +9,6 @@ carries. ``history`` has one row per version that was replaced, without embeddin
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymilvus import CollectionSchema, DataType, FieldSchema
 
-from rap_serve.domain.concept import Avatar, Concept, ConceptVersion, Owner, Vector, fold_name
+from rap_serve.domain.concept import HALF_CHARACTER, Avatar, Concept, ConceptVersion, Owner, Vector, fold_name
 
 Row: TypeAlias = dict[str, Any]
 
@@ -33,8 +32,6 @@ HEAD_FIELDS = ("pk", "scope", "concept_id", "version", "embedder", "name_key", "
 VERSION_FIELDS = ("concept_id", "version", *BODY_FIELDS)
 RECORD_FIELDS = (*VERSION_FIELDS, "embedder", *VECTOR_FIELDS)
 WHOLE_FIELDS = tuple(dict.fromkeys((*HEAD_FIELDS, *RECORD_FIELDS)))
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +287,7 @@ def _box(box: Sequence[float] | None) -> tuple[float, float, float, float] | Non
 def _json(value: object) -> str:
     """JSON that is also valid UTF-8: lone surrogates, which Python's strings may hold, stay escaped."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+    return HALF_CHARACTER.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
 def _parts(text: str, fields: Sequence[str]) -> dict[str, str]:

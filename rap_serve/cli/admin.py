@@ -14,7 +14,7 @@ from rich.table import Table
 from rap_serve.cli.client import CliError, RapClient, operators_service
 from rap_serve.cli.console import friendly, out
 from rap_serve.cli.home import DEFAULT_HOME, HomeOption
-from rap_serve.cli.jobs import followed, receipt
+from rap_serve.cli.jobs import JsonOption, followed, receipt
 
 app = typer.Typer(help="Run the service for others: tenants, keys, limits, usage, audit.", no_args_is_help=True)
 
@@ -26,7 +26,6 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 TenantArgument = Annotated[str, typer.Argument(help="The tenant's id.")]
 KeyArgument = Annotated[str, typer.Argument(help="The key's id: `rap admin keys TENANT` lists them.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Only JSON on standard output.")]
 Limit = Annotated[str | None, typer.Option(help="A number, or none.")]
 
 

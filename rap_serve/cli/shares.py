@@ -13,12 +13,12 @@ from rap_serve.cli.client import CliError, RapClient, service_of, user_path
 from rap_serve.cli.concepts import UserOption, by_name
 from rap_serve.cli.console import friendly, out
 from rap_serve.cli.home import DEFAULT_HOME, HomeOption
+from rap_serve.cli.jobs import JsonOption
 from rap_serve.domain.concept import checked_name, fold_name
 
 app = typer.Typer(help="Let another user know your things, with consent on both sides.", no_args_is_help=True)
 
 ShareArgument = Annotated[str, typer.Argument(metavar="ID", help="The share's id: `rap shares list` names it.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Only JSON on standard output.")]
 
 
 @friendly

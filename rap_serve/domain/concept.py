@@ -27,7 +27,7 @@ MAX_VERSIONS = 50
 _OWNER_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")
 _NAME = re.compile(r"\w[\w .-]*")
 _CATEGORY = re.compile(r"\w[\w ,.&/()-]*")
-_HALF = re.compile("[\ud800-\udfff]")
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -168,7 +168,7 @@ def checked_category(category: str) -> str:
 
 def checked_text(text: str) -> str:
     """``text`` as it was given; raises InvalidInput where it holds half a character, which no answer could repeat."""
-    if not text.isascii() and _HALF.search(text):
+    if not text.isascii() and HALF_CHARACTER.search(text):
         raise InvalidInput("The text holds half a character (a lone surrogate): send valid Unicode.")
     return text
 
