@@ -6,6 +6,8 @@ from ray import serve
 
 from rap_serve.adapters.open_clip import OpenClipEmbedder
 from rap_serve.adapters.yolo_world import Prepared, YoloWorldDetector
+from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
+from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.region import Pixels, Region
 from rap_serve.settings import DetectorSettings, model_path
 
@@ -32,11 +34,14 @@ class DetectorDeployment:
         self._batched.set_max_batch_size(settings.batch.max_size)
         self._batched.set_batch_wait_timeout_s(settings.batch.wait_seconds)
 
-    async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
-        """Regions of one picture, surest first."""
+    async def detect(
+        self, pixels: Pixels, vocabulary: tuple[str, ...], deadline: Deadline = NEVER
+    ) -> tuple[Region, ...]:
+        """Regions of one picture, surest first. Raises DeadlineExceeded."""
+        deadline.require()
         prepared = await asyncio.to_thread(self._detector.preprocess, pixels, vocabulary)
-        regions: tuple[Region, ...] = await self._batched(prepared)
-        return regions
+        regions: tuple[Region, ...] | DeadlineExceeded = await self._batched(prepared, deadline)
+        return given(regions)
 
     async def version(self) -> str:
         """Names weights whose results may be compared."""
@@ -46,5 +51,7 @@ class DetectorDeployment:
         """Asked by Ray Serve and by the gateway: answering at all is the answer."""
 
     @serve.batch  # type: ignore[untyped-decorator]
-    async def _batched(self, prepared: list[Prepared]) -> list[tuple[Region, ...]]:
-        return await asyncio.to_thread(self._detector.forward, prepared)
+    async def _batched(
+        self, prepared: list[Prepared], deadlines: list[Deadline]
+    ) -> list[tuple[Region, ...] | DeadlineExceeded]:
+        return await asyncio.to_thread(in_time, prepared, deadlines, self._detector.forward)

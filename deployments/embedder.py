@@ -6,6 +6,8 @@ import numpy as np
 from ray import serve
 
 from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder
+from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
+from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.region import BoxXyxy, Pixels
 from rap_serve.settings import EmbedderSettings, model_path
@@ -25,11 +27,12 @@ class EmbedderDeployment:
         self._batched.set_max_batch_size(settings.batch.max_size)
         self._batched.set_batch_wait_timeout_s(settings.batch.wait_seconds)
 
-    async def embed(self, pixels: Pixels, boxes_xyxy: tuple[BoxXyxy, ...]) -> Matrix:
-        """One row a box: float32, (boxes, dim), L2 norm 1."""
+    async def embed(self, pixels: Pixels, boxes_xyxy: tuple[BoxXyxy, ...], deadline: Deadline = NEVER) -> Matrix:
+        """One row a box: float32, (boxes, dim), L2 norm 1. Raises DeadlineExceeded."""
+        deadline.require()
         crops = await asyncio.to_thread(self._embedder.preprocess, pixels, boxes_xyxy)
-        rows: Matrix = await self._batched(crops)
-        return rows
+        rows: Matrix | DeadlineExceeded = await self._batched(crops, deadline)
+        return given(rows)
 
     async def version_and_dim(self) -> tuple[str, int]:
         """Names weights whose vectors may be compared, and the vectors' length."""
@@ -39,6 +42,9 @@ class EmbedderDeployment:
         """Asked by Ray Serve and by the gateway: answering at all is the answer."""
 
     @serve.batch  # type: ignore[untyped-decorator]
-    async def _batched(self, crops: list[Crops]) -> list[Matrix]:
-        rows = await asyncio.to_thread(self._embedder.forward, Crops.joined(crops))
+    async def _batched(self, crops: list[Crops], deadlines: list[Deadline]) -> list[Matrix | DeadlineExceeded]:
+        return await asyncio.to_thread(in_time, crops, deadlines, self._embedded)
+
+    def _embedded(self, crops: list[Crops]) -> list[Matrix]:
+        rows = self._embedder.forward(Crops.joined(crops))
         return np.split(rows, np.cumsum([len(c) for c in crops])[:-1])

@@ -11,6 +11,7 @@ from ray.serve.llm.openai_api_models import ChatCompletionRequest, ErrorResponse
 from deployments.options import serve_options
 from rap_serve.adapters import vllm
 from rap_serve.domain.chat import Delta, Sampling
+from rap_serve.domain.deadline import NEVER, Deadline, until
 from rap_serve.domain.prompt import Turn
 from rap_serve.settings import MllmSettings, model_path
 
@@ -19,13 +20,24 @@ class MllmServer(LLMServer):  # type: ignore[misc]
     """Takes our turns and gives our deltas, so that callers need neither vLLM nor base64."""
 
     async def answer(
-        self, turns: tuple[Turn, ...], sampling: Sampling, *, model: str, cache_salt: str, request_id: str
+        self,
+        turns: tuple[Turn, ...],
+        sampling: Sampling,
+        *,
+        model: str,
+        cache_salt: str,
+        request_id: str,
+        deadline: Deadline = NEVER,
     ) -> AsyncGenerator[Delta, None]:
-        """The pieces of the answer as the engine makes them; leaving early aborts the engine's request."""
+        """The pieces of the answer as the engine makes them; leaving early aborts the engine's request.
+
+        Raises DeadlineExceeded when it passes, and aborts it too.
+        """
+        deadline.require()
         fields = vllm.chat_request(turns, sampling, model=model, cache_salt=cache_salt)
         events = await self.chat(ChatCompletionRequest(**fields, request_id=request_id))
         async with aclosing(events):
-            async for batch in events:
+            async for batch in until(deadline, events):
                 for delta in vllm.deltas(map(_text, batch)):
                     yield delta
 

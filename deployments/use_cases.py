@@ -197,6 +197,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         model=settings.mllm.model_id,
         max_tokens=settings.mllm.max_tokens,
         limits=settings.limits,
+        deadline_seconds=deadline,
     )
 
 

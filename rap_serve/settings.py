@@ -165,7 +165,10 @@ class LimitSettings(_Group):
 
 
 class IngressSettings(_Group):
-    """The gateway. ``metrics_url``: where Ray exports its metrics on this node."""
+    """The gateway. ``metrics_url``: where Ray exports its metrics on this node.
+
+    ``deadline_seconds``: how long a request may take at most; it can give itself less.
+    """
 
     metrics_url: str | None = None
     cache_bytes: int = 256_000_000

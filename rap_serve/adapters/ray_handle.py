@@ -6,21 +6,20 @@ Pictures go to a replica by reference: the router passes a pointer, the replica 
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.concept import Owner
+from rap_serve.domain.deadline import Deadline, current, enforced, until
 from rap_serve.domain.errors import Overloaded, RapError, Unavailable
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.prompt import Turn
 from rap_serve.domain.region import BoxXyxy, Pixels, Region
-
-_T = TypeVar("_T")
 
 ATTEMPTS = 3
 PING_SECONDS = 5.0
@@ -36,7 +35,11 @@ class RayDetector:
 
     async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
         """See the port; a replica that dies is replaced by another attempt."""
-        return await _retried(lambda: self._handle.detect.remote(pixels, vocabulary), self._deadline_seconds)
+        deadline = current() or Deadline.after(self._deadline_seconds)
+        regions: tuple[Region, ...] = await _retried(
+            lambda: self._handle.detect.remote(pixels, vocabulary, deadline), deadline
+        )
+        return regions
 
 
 class RayEmbedder:
@@ -48,8 +51,9 @@ class RayEmbedder:
 
     async def embed(self, pixels: Pixels, boxes_xyxy: Sequence[BoxXyxy]) -> Matrix:
         """See the port; a replica that dies is replaced by another attempt."""
-        boxes = tuple(boxes_xyxy)
-        return await _retried(lambda: self._handle.embed.remote(pixels, boxes), self._deadline_seconds)
+        boxes, deadline = tuple(boxes_xyxy), current() or Deadline.after(self._deadline_seconds)
+        rows: Matrix = await _retried(lambda: self._handle.embed.remote(pixels, boxes, deadline), deadline)
+        return rows
 
 
 class RayMllm:
@@ -65,23 +69,28 @@ class RayMllm:
     ) -> AsyncGenerator[Delta, None]:
         """See the port. Once a piece is out there is no other attempt."""
         salt = hmac.new(self._secret, owner.scope.encode(), hashlib.sha256).hexdigest()
-        call = self._handle.answer.remote(tuple(turns), sampling, model=model, cache_salt=salt, request_id=request_id)
+        deadline = current() or Deadline.after(self._deadline_seconds)
+        call = self._handle.answer.remote(
+            tuple(turns), sampling, model=model, cache_salt=salt, request_id=request_id, deadline=deadline
+        )
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                async for delta in call:
-                    yield delta
+            async for delta in until(deadline, call):
+                yield delta
         except (RayError, RayServeException, TimeoutError) as error:
             raise translated(error) from error
         finally:
             call.cancel()
 
 
-async def _retried(call: Callable[[], Awaitable[_T]], deadline_seconds: float) -> _T:
-    """The result of a call that may be repeated. Raises Overloaded, Unavailable or the replica's own RapError."""
+async def _retried(call: Callable[[], DeploymentResponse], deadline: Deadline) -> Any:
+    """The result of a call that may be repeated.
+
+    Raises Overloaded, Unavailable, DeadlineExceeded or the replica's own RapError.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            async with asyncio.timeout(deadline_seconds):
-                return await call()
+            async with enforced(deadline):
+                return await _or_cancelled(call())
         except RayActorError as error:
             if attempt == ATTEMPTS:
                 raise translated(error) from error
@@ -89,6 +98,15 @@ async def _retried(call: Callable[[], Awaitable[_T]], deadline_seconds: float) -
         except (RayError, RayServeException, TimeoutError) as error:
             raise translated(error) from error
     raise AssertionError("unreachable")
+
+
+async def _or_cancelled(response: DeploymentResponse) -> Any:
+    """Its result; a caller that goes away takes the call along, wherever that waits or is worked on."""
+    try:
+        return await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
 
 
 def translated(error: Exception) -> RapError:

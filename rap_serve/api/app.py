@@ -35,6 +35,7 @@ def create_app(use_cases: UseCases, *, metrics: RequestMetrics, metrics_url: str
         throttle=use_cases.throttle,
         body_bytes=use_cases.limits.body_bytes,
         archive_bytes=use_cases.limits.archive_bytes,
+        deadline_seconds=use_cases.deadline_seconds,
         metrics=metrics,
     )
     return app

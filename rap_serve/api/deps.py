@@ -66,6 +66,7 @@ class UseCases:
     model: str
     max_tokens: int
     limits: LimitSettings
+    deadline_seconds: float
 
 
 def use_cases(request: Request) -> UseCases:

@@ -36,6 +36,7 @@ STATUS: dict[type[errors.RapError], int] = {
     errors.Overloaded: 429,
     errors.RateLimited: 429,
     errors.Unavailable: 503,
+    errors.DeadlineExceeded: 504,
 }
 RETRY_AFTER_SECONDS = {429: 1, 503: 2}
 _CODE_BY_VALIDATION = {

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rap_serve.api.errors import answer_for
 from rap_serve.domain.concept import new_ulid
-from rap_serve.domain.errors import RapError, TooLarge
+from rap_serve.domain.deadline import asked, within
+from rap_serve.domain.errors import InvalidInput, RapError, TooLarge
 from rap_serve.domain.tenancy import Allowance, Caller, KeyScope
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.throttle import Throttle, refusal
@@ -24,6 +25,9 @@ ASKING_SUFFIX = "/retrieve"
 
 ARCHIVE_SUFFIX = ":import"
 """What may be as large as an archive."""
+
+TIMEOUT_HEADER = "x-rap-timeout-seconds"
+"""How long a request gives itself. Ray Serve's proxy has a header of its own, and answers that in its own words."""
 
 _DRAINED_TIMES_LIMIT = 4
 _log = structlog.get_logger()
@@ -46,6 +50,7 @@ class Gate:
         throttle: Throttle,
         body_bytes: int,
         archive_bytes: int,
+        deadline_seconds: float,
         metrics: RequestMetrics,
     ) -> None:
         self._app = app
@@ -53,6 +58,7 @@ class Gate:
         self._throttle = throttle
         self._body_bytes = body_bytes
         self._archive_bytes = archive_bytes
+        self._deadline_seconds = deadline_seconds
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +80,7 @@ class Gate:
             await send(message)
 
         try:
-            await self._admitted(request, scope, receive, send_with_id)
+            await self._in_time(request, scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "unmatched")
@@ -88,6 +94,15 @@ class Gate:
                 status=status,
                 milliseconds=round(seconds * 1_000, 1),
             )
+
+    async def _in_time(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            deadline = asked(request.headers.get(TIMEOUT_HEADER), at_most=self._deadline_seconds)
+        except InvalidInput as error:
+            await answer_for(error)(scope, receive, send)
+            return
+        with within(deadline):
+            await self._admitted(request, scope, receive, send)
 
     async def _admitted(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         try:

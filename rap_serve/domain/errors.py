@@ -23,7 +23,8 @@ RapError
 │   └── InProgress        the same request is being worked on
 ├── Overloaded            try again later: too much is going on
 │   └── RateLimited       the tenant's limit per minute is used up
-└── Unavailable           try again later: a part of the system cannot be reached
+├── Unavailable           try again later: a part of the system cannot be reached
+└── DeadlineExceeded      nobody waits for the answer any more
 
 ``code`` is the stable word a client may branch on. One positional message, so that the errors
 survive pickling between processes.
@@ -174,6 +175,12 @@ class Unavailable(RapError):
     """A backend does not answer."""
 
     code = "unavailable"
+
+
+class DeadlineExceeded(RapError):
+    """The time that the request gave itself, or that it may take at most, is over."""
+
+    code = "deadline_exceeded"
 
 
 def name_taken(name: str) -> NameTaken:

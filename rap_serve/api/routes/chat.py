@@ -16,6 +16,7 @@ from rap_serve.api.errors import envelope, status_of
 from rap_serve.api.schemas import ChatBody, ImageContent, MessageBody, TextContent, rap_json
 from rap_serve.domain.chat import Delta, Sampling, Usage
 from rap_serve.domain.concept import Owner
+from rap_serve.domain.deadline import current, enforced
 from rap_serve.domain.errors import InvalidInput, ModelNotFound, RapError, TooLarge
 from rap_serve.services.answer import Answering, Ask, Message, first_then_rest
 from rap_serve.services.throttle import Charge, refusal
@@ -42,13 +43,14 @@ async def model(model: str, cases: UseCasesDep) -> dict[str, Any]:
 async def chat(body: ChatBody, request: Request, cases: UseCasesDep) -> Response:
     """An answer that knows the user's concepts; ``rap`` says what it rests on."""
     owner = Owner(tenant(request), body.user)
-    ask = await _ask(body, request.state.request_id, cases)
-    charge = await _charged(owner, ask, request, cases)
-    try:
-        answering = await first_then_rest(await cases.answer(owner, ask))
-    except BaseException:
-        await cases.throttle.settle(charge, 0)
-        raise
+    async with enforced(current()):
+        ask = await _ask(body, request.state.request_id, cases)
+        charge = await _charged(owner, ask, request, cases)
+        try:
+            answering = await first_then_rest(await cases.answer(owner, ask))
+        except BaseException:
+            await cases.throttle.settle(charge, 0)
+            raise
     answering = replace(answering, deltas=_counted(answering.deltas, owner, charge, cases))
     head = {"id": f"chatcmpl-{request.state.request_id}", "created": int(time.time()), "model": body.model}
     if body.stream:

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from rap_serve.api.deps import OwnerDep, UseCasesDep
 from rap_serve.api.schemas import RetrieveBody, rap_json, region_json
+from rap_serve.domain.deadline import current, enforced
 from rap_serve.domain.errors import InvalidInput
 from rap_serve.domain.ports import Picture
 from rap_serve.domain.region import BoxXyxy
@@ -19,9 +20,10 @@ async def retrieve(body: RetrieveBody, owner: OwnerDep, cases: UseCasesDep) -> d
     """Regions with ranked candidates, and the evidence that would enter a prompt."""
     if body.image is None and not body.text:
         raise InvalidInput("Send an image, a text, or both.")
-    picture = await cases.pictures.load(body.image) if body.image is not None else None
-    query = Query(picture=picture, text=body.text, boxes_xyxy=_boxes(body, picture), candidates=body.top_k)
-    found = await cases.retrieve(owner, query)
+    async with enforced(current()):
+        picture = await cases.pictures.load(body.image) if body.image is not None else None
+        query = Query(picture=picture, text=body.text, boxes_xyxy=_boxes(body, picture), candidates=body.top_k)
+        found = await cases.retrieve(owner, query)
     cases.meter.count(owner, "retrieve")
     return {"object": "retrieval", "regions": [region_json(r) for r in found.regions], **rap_json(found)}
 
