@@ -70,7 +70,8 @@ class RayMllm:
         """See the port. Once a piece is out there is no other attempt."""
         salt = hmac.new(self._secret, owner.scope.encode(), hashlib.sha256).hexdigest()
         deadline = current() or Deadline.after(self._deadline_seconds)
-        call = self._handle.answer.remote(
+        answer = self._handle.options(method_name="answer", session_id=salt)
+        call = answer.remote(
             tuple(turns), sampling, model=model, cache_salt=salt, request_id=request_id, deadline=deadline
         )
         try:
