@@ -17,6 +17,7 @@ from loadtest.simulated.engine import Costs, Prompt, SleepingEngine, Work
 from loadtest.simulated.memory import Token
 from loadtest.simulated.routers import ROUTERS
 from rap_serve.domain.chat import Delta, Sampling, Usage
+from rap_serve.domain.deadline import Deadline, until
 from rap_serve.domain.prompt import ImagePart, Turn
 from rap_serve.settings import MllmSettings
 
@@ -32,14 +33,22 @@ class SimulatedMllm:
         self._metrics = _Metrics()
 
     async def answer(
-        self, turns: tuple[Turn, ...], sampling: Sampling, *, model: str, cache_salt: str, request_id: str
+        self,
+        turns: tuple[Turn, ...],
+        sampling: Sampling,
+        *,
+        model: str,
+        cache_salt: str,
+        request_id: str,
+        deadline: Deadline,
     ) -> AsyncGenerator[Delta, None]:
         """The pieces of an answer, a token each."""
+        deadline.require()
         prompt = _prompt(turns, cache_salt, self._costs.picture_tokens)
         length = min(sampling.max_tokens, self._costs.answer_tokens)
         words = _words(sampling.handles)
         async with aclosing(self._engine.generate(prompt, length)) as tokens:
-            async for _ in tokens:
+            async for _ in until(deadline, tokens):
                 yield Delta(next(words))
         self._metrics.report(self._engine.work)
         yield Delta(finish_reason="stop" if length == self._costs.answer_tokens else "length")
