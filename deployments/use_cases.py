@@ -38,6 +38,7 @@ from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.ports import Cache
 from rap_serve.domain.prompt import LAYOUTS
 from rap_serve.observability.metrics import GatewayMetrics
+from rap_serve.observability.stalls import LoopWatch
 from rap_serve.services.administer import Administer
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
@@ -175,7 +176,15 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         jobs=jobs,
         transfers=StartTransfers(jobs=jobs, blobs=blobs, open_pack=open_pack),
         erase=Erase(cache=cache, owners=owners, shares=shares, tenants=tenants, jobs=jobs),
-        background=(authenticate.watch, embedding.watch, meter.watch, recount.watch, replies.watch, run_jobs.watch),
+        background=(
+            authenticate.watch,
+            embedding.watch,
+            meter.watch,
+            recount.watch,
+            replies.watch,
+            run_jobs.watch,
+            LoopWatch(metrics.late).watch,
+        ),
         pictures=pictures,
         check_ready=check_ready,
         recall=recall,

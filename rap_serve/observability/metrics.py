@@ -5,6 +5,7 @@ from ray.serve.metrics import Counter, Histogram
 from rap_serve.services.retrieve import Retrieval
 
 _SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]
+_LATE_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]
 _MILLISECONDS = [0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500]
 
 
@@ -19,6 +20,11 @@ class GatewayMetrics:
             "rap_request_seconds", description="From headers to last byte.", boundaries=_SECONDS, tag_keys=("route",)
         )
 
+        self._late = Histogram(
+            "rap_event_loop_late_seconds",
+            description="By how much the gateway's event loop was late, looked at ten times a second.",
+            boundaries=_LATE_SECONDS,
+        )
         self._steps = Histogram(
             "rap_retrieval_milliseconds",
             description="One step of a retrieval.",
@@ -40,6 +46,10 @@ class GatewayMetrics:
         """One finished request."""
         self._requests.inc(tags={"route": route, "method": method, "status": str(status)})
         self._seconds.observe(seconds, tags={"route": route})
+
+    def late(self, seconds: float) -> None:
+        """The event loop was late by so much."""
+        self._late.observe(seconds)
 
     def retrieval(self, found: Retrieval) -> None:
         """One finished retrieval."""

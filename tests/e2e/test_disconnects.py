@@ -1,5 +1,6 @@
 """A client that goes away costs nothing a second later, on the real engine; a request keeps its deadline there."""
 
+import statistics
 import time
 from collections.abc import Iterator
 
@@ -40,7 +41,7 @@ def clients(endless: RunningService) -> Clients:
 def test_the_slot_of_who_went_away_is_free_within_a_second(clients: Clients, kind: str) -> None:
     """The next client has its first token, as soon as on an idle engine or a second later."""
     idle = max(clients.first_token_ms() for _ in range(TIMES))
-    assert min(measured(clients, getattr(clients, f"leave_{kind}"), TIMES)) < idle + FREED_MS
+    assert statistics.median(measured(clients, getattr(clients, f"leave_{kind}"), TIMES)) < idle + FREED_MS
 
 
 def ask(http: httpx.Client, seconds: str, *, stream: bool) -> httpx.Response:
