@@ -23,6 +23,9 @@ def build(settings: Settings, mllm: Callable[[MllmSettings], Application]) -> Ap
         raise InvalidInput("Several gateways need redis.url: without it each would cache what others change.")
     if not settings.auth.secret.get_secret_value():
         raise InvalidInput("Set auth.secret (RAP_AUTH__SECRET) to a long random text, once and for ever.")
+    for serving in (settings.ingress.serve, settings.mllm.serve):
+        if serving.graceful_shutdown_seconds <= settings.ingress.deadline_seconds:
+            raise InvalidInput("Set graceful_shutdown_seconds of ingress and mllm above ingress.deadline_seconds.")
     detector = _deployment(DetectorDeployment, settings.detector.serve).bind(settings.detector)
     embedders = [_deployment(EmbedderDeployment, e.serve, prefix).bind(e) for prefix, e in settings.embedders.items()]
     gateway = _deployment(IngressDeployment, settings.ingress.serve)

@@ -4,6 +4,7 @@ import asyncio
 
 from ray import serve
 
+from deployments.scaling import Latency
 from rap_serve.adapters.open_clip import OpenClipEmbedder
 from rap_serve.adapters.yolo_world import Prepared, YoloWorldDetector
 from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
@@ -31,6 +32,7 @@ class DetectorDeployment:
             iou=settings.iou,
             threads=settings.threads,
         )
+        self._latency = Latency()
         self._batched.set_max_batch_size(settings.batch.max_size)
         self._batched.set_batch_wait_timeout_s(settings.batch.wait_seconds)
 
@@ -39,9 +41,14 @@ class DetectorDeployment:
     ) -> tuple[Region, ...]:
         """Regions of one picture, surest first. Raises DeadlineExceeded."""
         deadline.require()
-        prepared = await asyncio.to_thread(self._detector.preprocess, pixels, vocabulary)
-        regions: tuple[Region, ...] | DeadlineExceeded = await self._batched(prepared, deadline)
+        with self._latency.measured():
+            prepared = await asyncio.to_thread(self._detector.preprocess, pixels, vocabulary)
+            regions: tuple[Region, ...] | DeadlineExceeded = await self._batched(prepared, deadline)
         return given(regions)
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Asked by Ray Serve."""
+        return self._latency.stats()
 
     async def version(self) -> str:
         """Names weights whose results may be compared."""

@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 from ray import serve
 
+from deployments.scaling import Latency
 from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder
 from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
 from rap_serve.domain.errors import DeadlineExceeded
@@ -24,15 +25,21 @@ class EmbedderDeployment:
             precision=settings.precision,
             threads=settings.threads,
         )
+        self._latency = Latency()
         self._batched.set_max_batch_size(settings.batch.max_size)
         self._batched.set_batch_wait_timeout_s(settings.batch.wait_seconds)
 
     async def embed(self, pixels: Pixels, boxes_xyxy: tuple[BoxXyxy, ...], deadline: Deadline = NEVER) -> Matrix:
         """One row a box: float32, (boxes, dim), L2 norm 1. Raises DeadlineExceeded."""
         deadline.require()
-        crops = await asyncio.to_thread(self._embedder.preprocess, pixels, boxes_xyxy)
-        rows: Matrix | DeadlineExceeded = await self._batched(crops, deadline)
+        with self._latency.measured():
+            crops = await asyncio.to_thread(self._embedder.preprocess, pixels, boxes_xyxy)
+            rows: Matrix | DeadlineExceeded = await self._batched(crops, deadline)
         return given(rows)
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Asked by Ray Serve."""
+        return self._latency.stats()
 
     async def version_and_dim(self) -> tuple[str, int]:
         """Names weights whose vectors may be compared, and the vectors' length."""

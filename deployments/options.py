@@ -12,7 +12,18 @@ def serve_options(settings: ServeSettings) -> dict[str, Any]:
             "min_replicas": settings.min_replicas,
             "max_replicas": settings.max_replicas,
             "target_ongoing_requests": settings.target_ongoing_requests,
+            "look_back_period_s": settings.look_back_seconds,
+            "upscale_delay_s": settings.upscale_delay_seconds,
+            "downscale_delay_s": settings.downscale_delay_seconds,
+            "policy": {
+                "policy_function": "deployments.scaling:QueueAndLatency",
+                "policy_kwargs": {
+                    "target_ongoing": settings.target_ongoing_requests,
+                    "target_latency_seconds": settings.target_latency_seconds,
+                },
+            },
         },
+        "max_surge_percent": settings.max_surge_percent,
         "ray_actor_options": {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus},
         "max_ongoing_requests": settings.max_ongoing_requests,
         "max_queued_requests": settings.max_queued_requests,

@@ -21,7 +21,15 @@ class _Group(BaseModel):
 
 
 class ServeSettings(_Group):
-    """How one deployment is run by Ray Serve."""
+    """How one deployment is run by Ray Serve.
+
+    ``target_ongoing_requests``: calls per replica, waiting ones too, from which more replicas are wanted.
+    ``target_latency_seconds``: what a call may take before more are wanted; for deployments that tell what calls take.
+    ``look_back_seconds``: over which both are averaged. ``upscale_delay_seconds`` and ``downscale_delay_seconds``: how
+    long more, or one fewer, must be wanted before it happens. ``max_surge_percent``: how many more replicas may run
+    while they are exchanged; with 0 the old ones go first. ``graceful_shutdown_seconds``: how long a replica that
+    goes may take to finish what it has begun; longer than the longest answer.
+    """
 
     min_replicas: int = Field(1, ge=0)
     max_replicas: int = Field(1, ge=1)
@@ -30,9 +38,14 @@ class ServeSettings(_Group):
     max_ongoing_requests: int = Field(32, ge=1)
     max_queued_requests: int = Field(256, ge=-1)
     target_ongoing_requests: float = Field(8.0, gt=0)
+    target_latency_seconds: float | None = Field(None, gt=0)
+    look_back_seconds: float = Field(10.0, gt=0)
+    upscale_delay_seconds: float = Field(5.0, ge=0)
+    downscale_delay_seconds: float = Field(120.0, ge=0)
+    max_surge_percent: int = Field(0, ge=0, le=100)
     health_check_period_seconds: float = 5.0
     health_check_timeout_seconds: float = 30.0
-    graceful_shutdown_seconds: float = 8.0
+    graceful_shutdown_seconds: float = 65.0
 
 
 class BatchSettings(_Group):
