@@ -19,7 +19,7 @@ from rap_serve.domain.deadline import NEVER, Deadline, within
 from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.region import Pixels, Region
 from rap_serve.settings import BatchSettings, Settings
-from tests.serve.local_ray import local_ray
+from loadtest.local_ray import local_ray
 
 PAST = Deadline(1.0)
 BATCH_WAIT_SECONDS = 1.5
