@@ -2,12 +2,13 @@
 
     python -m loadtest.bench.scaling --load-seconds 30
 
-A cheap deployment streams answers of two seconds. ``clients`` ask without a pause until the load ends, one goes on until
-the replicas are as few as before. ``cut``: streams that ended early; ``failed``: calls that raised.
+A cheap deployment streams answers of two seconds. ``clients`` ask without a pause until the load ends, one goes on
+until the replicas are as few as before. ``cut``: streams that ended early; ``failed``: calls that raised.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator
@@ -86,13 +87,15 @@ async def client(handle: DeploymentHandle, figures: Figures, done: asyncio.Event
         figures.cut += pieces != list(range(PIECES))
 
 
-async def watch(figures: Figures, done: asyncio.Event) -> None:
-    """Notes when the number of replicas changes."""
+async def watch(figures: Figures, loaded: asyncio.Event, done: asyncio.Event) -> None:
+    """Notes when the number of replicas changes; done once the load is over and one is left."""
     began = time.monotonic()
     while not done.is_set():
         count = await asyncio.to_thread(running)
         if not figures.replicas or figures.replicas[-1][1] != count:
             figures.replicas.append((round(time.monotonic() - began, 1), count))
+        if loaded.is_set() and count == 1:
+            done.set()
         await asyncio.sleep(0.2)
 
 
@@ -100,12 +103,11 @@ async def scaled(handle: DeploymentHandle, *, clients: int, load_seconds: float,
     """Load, then calm: until one replica is left, or for ``calm_seconds`` at most."""
     figures, loaded, done = Figures(), asyncio.Event(), asyncio.Event()
     tasks = [asyncio.create_task(client(handle, figures, loaded)) for _ in range(clients - 1)]
-    tasks += [asyncio.create_task(client(handle, figures, done)), asyncio.create_task(watch(figures, done))]
+    tasks += [asyncio.create_task(client(handle, figures, done)), asyncio.create_task(watch(figures, loaded, done))]
     await asyncio.sleep(load_seconds)
     loaded.set()
-    deadline = time.monotonic() + calm_seconds
-    while figures.counts[-1:] != [1] and time.monotonic() < deadline:
-        await asyncio.sleep(0.2)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(done.wait(), calm_seconds)
     done.set()
     await asyncio.gather(*tasks)
     return figures

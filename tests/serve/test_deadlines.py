@@ -12,6 +12,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.detector import DetectorDeployment
 from deployments.embedder import EmbedderDeployment
+from loadtest.local_ray import local_ray
 from rap_serve.adapters.ray_handle import RayDetector, RayEmbedder, RayMllm, translated
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.concept import Owner
@@ -19,7 +20,6 @@ from rap_serve.domain.deadline import NEVER, Deadline, within
 from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.region import Pixels, Region
 from rap_serve.settings import BatchSettings, Settings
-from loadtest.local_ray import local_ray
 
 PAST = Deadline(1.0)
 BATCH_WAIT_SECONDS = 1.5
