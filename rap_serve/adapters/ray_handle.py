@@ -74,13 +74,16 @@ class RayMllm:
         call = answer.remote(
             tuple(turns), sampling, model=model, cache_salt=salt, request_id=request_id, deadline=deadline
         )
+        ended = False
         try:
             async for delta in until(deadline, call):
                 yield delta
+            ended = True
         except (RayError, RayServeException, TimeoutError) as error:
             raise translated(error) from error
         finally:
-            call.cancel()
+            if not ended:
+                call.cancel()
 
 
 async def _retried(call: Callable[[], DeploymentResponse], deadline: Deadline) -> Any:

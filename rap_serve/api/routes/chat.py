@@ -6,10 +6,11 @@ import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Send
 
 from rap_serve.api.deps import UseCases, UseCasesDep, tenant
 from rap_serve.api.errors import envelope, status_of
@@ -55,8 +56,17 @@ async def chat(body: ChatBody, request: Request, cases: UseCasesDep) -> Response
     head = {"id": f"chatcmpl-{request.state.request_id}", "created": int(time.time()), "model": body.model}
     if body.stream:
         with_usage = body.stream_options is not None and body.stream_options.include_usage
-        return StreamingResponse(_events(answering, head, with_usage), media_type="text/event-stream")
+        return _ClosedStream(_events(answering, head, with_usage), media_type="text/event-stream")
     return JSONResponse(await _completion(answering, head))
+
+
+class _ClosedStream(StreamingResponse):
+    """A stream whose pieces are ended with it: a client that goes away between two of them waits for no collector."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Sends all of it."""
+        async with aclosing(cast(AsyncGenerator[str, None], self.body_iterator)):
+            await super().stream_response(send)
 
 
 async def _ask(body: ChatBody, request_id: str, cases: UseCases) -> Ask:
