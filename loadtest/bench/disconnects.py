@@ -14,7 +14,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -29,6 +29,9 @@ from loadtest.endless import LONGEST_TOKENS
 LEAVING_SECONDS = 0.5
 RETRIEVAL_SECONDS = (0.01, 0.15)
 SETTLED_SECONDS = 0.3
+RANDOM = 1.5
+"""Of what a small model is sure of, some is no text at all."""
+
 QUESTION = "Tell me everything there is to tell."
 
 
@@ -59,8 +62,9 @@ class Clients:
     def leave_queued(self) -> None:
         """Waits for a slot that another client holds; then both leave, the one who waited first."""
         with self._client(60) as client, self._asked(client, stream=True) as answer:
-            _first_piece(answer)
+            held = _first_piece(answer)
             self._impatient(LEAVING_SECONDS, stream=True)
+            next(held)
 
     def leave_retrieval(self) -> None:
         """Leaves while its picture, a new one each time, is looked at."""
@@ -89,17 +93,19 @@ class Clients:
             "user": "disconnects",
             "stream": stream,
             "max_tokens": max_tokens,
+            "temperature": RANDOM,
             "messages": [{"role": "user", "content": content}],
         }
         return client.stream("POST", "/v1/chat/completions", json=body)
 
 
-def _first_piece(answer: httpx.Response) -> None:
-    """Reads up to the first words; the line before them says who speaks."""
+def _first_piece(answer: httpx.Response) -> Iterator[str]:
+    """The stream behind its first words, which ends where this is let go; the line before them says who speaks."""
     if answer.status_code != 200:
         raise RuntimeError(f"{answer.status_code}: {answer.read().decode()}")
     lines = (line for line in answer.iter_lines() if line)
     next(lines), next(lines)
+    return lines
 
 
 def measured(clients: Clients, leave: Callable[[], None], times: int) -> list[float]:
