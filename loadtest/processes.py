@@ -24,6 +24,31 @@ def open_files(home: Path) -> int:
     return sum(p.num_fds() for p in service_processes(home) if p.is_running())
 
 
+_ROLES = {
+    "deployments.local": "driver",
+    "rap_serve.adapters.milvus_lite_server": "Milvus Lite",
+    "dashboard.py": "Ray dashboard",
+    "log_monitor.py": "Ray log monitor",
+    "monitor.py": "Ray autoscaler",
+    "resource_tracker": "resource tracker",
+}
+
+
+def role(process: psutil.Process) -> str:
+    """What a process of the service does, in words."""
+    try:
+        line = process.cmdline()
+    except psutil.Error:
+        return "ended"
+    for word, name in _ROLES.items():
+        if any(word in argument for argument in line):
+            return name
+    title = process.name()
+    if title.startswith("ray::"):
+        return title.removeprefix("ray::").removeprefix("ServeReplica:rap:").partition(".")[0]
+    return title
+
+
 def milvus_uri(home: Path) -> str:
     """Where the service's own Milvus Lite server listens."""
     for process in service_processes(home):
