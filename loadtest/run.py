@@ -13,6 +13,7 @@ service's processes. In the folder: ``report.html``, ``verdicts.json``, and what
 import argparse
 import json
 import math
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,6 +91,7 @@ def find_saturation(target: Target, options: argparse.Namespace, out: Path) -> f
 
 def main() -> int:
     """Parses the command line; 0 where every promise was kept."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the generator ends too, and erases what it made
     options = _options()
     if options.report_only:
         return _told(report(options.out), options.out)

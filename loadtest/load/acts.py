@@ -13,6 +13,7 @@ CHAT = "/v1/chat/completions"
 MAX_TOKENS = 48
 LEFT_AFTER_PIECES = 2
 QUESTIONS = ("What is this?", "What is in this picture?", "Describe this picture.")
+NOT_READ = "not read back"
 INFOS = ("A thing of mine.", "It stands on the shelf.", "It was a present.", "I have had it for years.")
 
 
@@ -145,7 +146,7 @@ class Acts:
             found = [(e["concept_id"], e["version"]) for e in again.body.get("evidence", ())]
             seen = (held.id, held.version) in found
         if again.error is not None:
-            return [] if again.rejected else [f"read back: {again.error}"]
+            return [] if again.rejected else [f"{NOT_READ}: {again.error}"]
         return [] if seen else ["own write not read"]
 
     def _some_thing(self, owner: Owner) -> int:
@@ -179,4 +180,5 @@ def _done(act: str, at: float, reply: Reply, wrong: list[str] | None = None) -> 
         concepts=len(rap.get("evidence", ())),
         error=reply.error or (wrong[0] if wrong else None),
         rejected=reply.rejected,
+        violated=reply.error is None and bool(wrong) and not wrong[0].startswith(NOT_READ),
     )

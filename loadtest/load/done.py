@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 class Done:
     """One act. ``at``: when it was sent, in Unix time. ``first_ms``: until the first token.
 
-    ``token_ms``: per further token. ``error``: None where all was well, a violated promise included.
+    ``token_ms``: per further token. ``error``: None where all was well. ``violated``: it was answered, and wrongly.
     """
 
     at: float
@@ -21,6 +21,7 @@ class Done:
     concepts: int = 0
     error: str | None = None
     rejected: bool = False
+    violated: bool = False
 
     def json(self) -> dict[str, object]:
         """One line of the record."""

@@ -64,7 +64,11 @@ class Load:
     def act(self, environment: Environment) -> None:
         """One act of the mix, written down."""
         mix = self.scenario.mix
-        done = self.acts.do(self.rng.choices(list(mix), list(mix.values()))[0])
+        act, at = self.rng.choices(list(mix), list(mix.values()))[0], time.time()
+        try:
+            done = self.acts.do(act)
+        except (KeyError, TypeError, IndexError) as error:
+            done = Done(at=at, act=act, status=0, total_ms=0.0, error=f"answer not understood: {error!r}")
         self.write(done, environment)
 
     def write(self, done: Done, environment: Environment) -> None:

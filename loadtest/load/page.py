@@ -34,10 +34,10 @@ main { max-width: 1240px; margin: 0 auto; padding: 32px 24px 64px; }
 h1 { margin: 0; font-size: 28px; letter-spacing: -0.01em; }
 h2 { margin: 40px 0 12px; font-size: 18px; }
 .about { color: var(--soft); margin: 4px 0 24px; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(185px, 1fr)); gap: 12px; }
 .card, .verdict, figure, .table { background: #fff; border: 1px solid var(--line); border-radius: 10px; }
 .card { padding: 14px 16px; }
-.card b { display: block; font-size: 24px; font-variant-numeric: tabular-nums; letter-spacing: -0.02em; }
+.card b { display: block; font-size: 21px; font-variant-numeric: tabular-nums; letter-spacing: -0.02em; }
 .card span { color: var(--soft); font-size: 13px; }
 .verdicts { display: grid; gap: 8px; }
 .verdict { display: grid; grid-template-columns: 84px 1.3fr 1.6fr 1.1fr; gap: 16px; }
@@ -47,7 +47,7 @@ h2 { margin: 40px 0 12px; font-size: 18px; }
 .broken { border-left: 4px solid var(--bad); } .broken .mark { color: var(--bad); }
 .open { border-left: 4px solid var(--open); } .open .mark { color: var(--open); }
 .verdict .promised { color: var(--soft); }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(520px, 1fr)); gap: 14px; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(520px, 1fr)); gap: 14px; }
 figure { margin: 0; padding: 12px 12px 6px; } figure svg { width: 100%; height: auto; display: block; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }

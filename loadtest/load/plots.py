@@ -65,12 +65,17 @@ def _drawn(run: Run, title: str, paint: Paint) -> str:
         axes.grid(axis="y", color="#e8ebf0")
         axes.set_axisbelow(True)
         _stages(axes, run)
-        if len(axes.get_legend_handles_labels()[0]) > 1:
-            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
     return text[text.index("<svg") :]
+
+
+def _from_zero(axes: Axes) -> None:
+    """With room above, so that a line at its limit is seen."""
+    axes.autoscale_view()
+    axes.set_ylim(0, (1.08 * axes.dataLim.y1 if axes.has_data() else 0) or 1)
 
 
 def _stages(axes: Axes, run: Run) -> None:
@@ -96,7 +101,7 @@ def _latency(which: str) -> Paint:
             ys = [float(np.percentile(values, share)) for _, values in found]
             _line(axes, [at for at, _ in found], ys, f"p{share}", number)
         axes.set_ylabel("ms")
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
 
     return paint
 
@@ -110,7 +115,7 @@ def _acts(axes: Axes, run: Run) -> None:
     if any(d.rejected for d in run.acts):
         _line(axes, xs, [sum(d.rejected for d in acts) / width for _, width, acts in windows], "rejected", 1)
     axes.set_ylabel("acts per second")
-    axes.set_ylim(bottom=0)
+    _from_zero(axes)
 
 
 def _errors(axes: Axes, run: Run) -> None:
@@ -121,6 +126,7 @@ def _errors(axes: Axes, run: Run) -> None:
             axes, [at for at, _, _ in windows], [sum(d.error == kind for d in a) for _, _, a in windows], kind, number
         )
     axes.set_ylabel("errors")
+    _from_zero(axes)
 
 
 def _rate_of(name: str, *keys: str) -> Paint:
@@ -132,7 +138,7 @@ def _rate_of(name: str, *keys: str) -> Paint:
             xs, ys = _increase(run, lambda s, labels=labels: _value(s, name, labels))
             _line(axes, xs, ys, " ".join(labels) or name, number)
         axes.set_ylabel(keys[0])
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
 
     return paint
 
@@ -144,7 +150,7 @@ def _gauge(name: str, unit: str) -> Paint:
         for number, labels in enumerate(series[:MOST_LINES]):
             _line(axes, xs, [_value(s, name, labels) for s in run.scrapes], " ".join(labels) or name, number, step=True)
         axes.set_ylabel(unit)
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
 
     return paint
 
@@ -160,7 +166,7 @@ def _mean_of(name: str, unit: str) -> Paint:
             points = [(x, a / b) for x, a, b in zip(xs, sums, counts, strict=True) if b > 0]
             _line(axes, [x for x, _ in points], [y for _, y in points], " ".join(labels) or "mean", number)
         axes.set_ylabel(unit)
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
 
     return paint
 
@@ -190,7 +196,7 @@ def _processes(which: str, unit: str) -> Paint:
         for number, process in enumerate(largest):
             _line(axes, list(process.at / 60), list(getattr(process, which)), process.role, number)
         axes.set_ylabel(unit)
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
 
     return paint
 

@@ -89,7 +89,8 @@ def read(folder: Path) -> Run:
         for s in _samples(folder / SCRAPES, started, last)
         if s["readings"]
     )
-    return Run(scenario, about, started, scenario.seconds, acts, _processes(samples), cpu, scrapes)
+    seconds = min(scenario.seconds, last - started)
+    return Run(scenario, about, started, seconds, acts, _processes(samples), cpu, scrapes)
 
 
 def _samples(path: Path, started: float, last: float) -> list[dict[str, Any]]:

@@ -92,7 +92,7 @@ def test_a_wrong_answer_is_an_error_and_a_violation(tmp_path: Path) -> None:
     """One answer among many, with a status of 200."""
 
     def wrong(at: float, act: dict[str, object]) -> dict[str, object]:
-        return {**act, "error": "foreign evidence"} if at == 100 else act
+        return {**act, "error": "foreign evidence", "violated": True} if at == 100 else act
 
     run = recorded(tmp_path, scenarios.mixed(240, 4), change=wrong)
     assert broken(run) == ["errors", "answers against what the owner holds"]
