@@ -14,7 +14,7 @@ EXPORT_SECONDS = 60
 ONLY_IN_OUTAGES = {"ray_rap_degraded_total"}
 """Provoked in test_outages."""
 
-_ROW = re.compile(r"^\| `(ray_\w+)` \| (\w+) \| (.*?) \|", re.MULTILINE)
+_ROW = re.compile(r"^\| `(ray_\w+)` \| (\w+) \|(.*?)\|", re.MULTILINE)
 _SERIES = re.compile(r"^(\w+)\{(.*)\} ", re.MULTILINE)
 _COMMON = {"application", "deployment", "replica"}
 _RAYS = {"Component", "NodeAddress", "SessionName", "Version", "WorkerId"}
