@@ -19,11 +19,6 @@ def service_processes(home: Path) -> list[psutil.Process]:
     return found
 
 
-def open_files(home: Path) -> int:
-    """File descriptors of all of them together."""
-    return sum(p.num_fds() for p in service_processes(home) if p.is_running())
-
-
 _ROLES = {
     "deployments.local": "driver",
     "rap_serve.adapters.milvus_lite_server": "Milvus Lite",
