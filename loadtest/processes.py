@@ -6,6 +6,15 @@ import psutil
 
 from rap_serve.cli.process import MARK
 
+_ROLES = {
+    "deployments.local": "driver",
+    "rap_serve.adapters.milvus_lite_server": "Milvus Lite",
+    "dashboard.py": "Ray dashboard",
+    "log_monitor.py": "Ray log monitor",
+    "monitor.py": "Ray autoscaler",
+    "resource_tracker": "resource tracker",
+}
+
 
 def service_processes(home: Path) -> list[psutil.Process]:
     """Every process that was started for ``home``, whoever its parent is."""
@@ -17,16 +26,6 @@ def service_processes(home: Path) -> list[psutil.Process]:
         except (psutil.AccessDenied, psutil.NoSuchProcess):
             continue
     return found
-
-
-_ROLES = {
-    "deployments.local": "driver",
-    "rap_serve.adapters.milvus_lite_server": "Milvus Lite",
-    "dashboard.py": "Ray dashboard",
-    "log_monitor.py": "Ray log monitor",
-    "monitor.py": "Ray autoscaler",
-    "resource_tracker": "resource tracker",
-}
 
 
 def role(process: psutil.Process) -> str:
