@@ -33,7 +33,7 @@ TENANTS_PATH = "/admin/v1/tenants"
 SOURCES = 20
 """So many sources make the arrivals of level 1: Poisson processes add up to one."""
 
-CONNECTIONS = 1_024
+MOST_UNDER_WAY = 1_024
 ENROLLING = 4
 NOT_SENT = "not sent: too many under way"
 
@@ -45,9 +45,9 @@ class Load:
         self.plan = plan
         self.scenario = Scenario.of(plan.scenario)
         self.rng = random.Random(plan.seed)
-        self.under_way = Pool(CONNECTIONS)
+        self.under_way = Pool(MOST_UNDER_WAY)
         self._record = record
-        self._wire = Wire(plan.url, CONNECTIONS)
+        self._wire = Wire(plan.url)
         self._tenants = [f"load-{time.time_ns():x}-{number}" for number in range(plan.tenants)]
 
     def prepare(self) -> None:

@@ -35,12 +35,13 @@ class Reply:
 
 
 class Wire:
-    """Connections to one service, as many at once as are needed."""
+    """Requests to one service, each on a connection of its own.
 
-    def __init__(self, url: str, connections: int) -> None:
-        self._http = HTTPClient.from_url(
-            url, concurrency=connections, network_timeout=TIMEOUT_SECONDS, connection_timeout=TIMEOUT_SECONDS
-        )
+    One that is kept may be closed by the server in the very moment it is used again, which would look like an error.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
 
     def send(self, method: str, path: str, key: str, body: Mapping[str, Any] | None = None) -> Reply:
         """A request and its whole answer."""
@@ -76,8 +77,9 @@ class Wire:
         return _judged(reply)
 
     def _request(self, method: str, path: str, key: str, body: Mapping[str, Any] | None) -> Any:
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        return self._http.request(method, path, json.dumps(body).encode() if body is not None else b"", headers)
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Connection": "close"}
+        http = HTTPClient.from_url(self._url, network_timeout=TIMEOUT_SECONDS, connection_timeout=TIMEOUT_SECONDS)
+        return http.request(method, path, json.dumps(body).encode() if body is not None else b"", headers)
 
 
 def _read_events(response: Any, reply: Reply, started: float, leave_after: int | None) -> None:
