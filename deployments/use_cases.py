@@ -37,8 +37,9 @@ from rap_serve.domain.concept import EmbeddingSpace
 from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.ports import Cache
 from rap_serve.domain.prompt import LAYOUTS
-from rap_serve.observability.metrics import GatewayMetrics
+from rap_serve.observability.metrics import CacheMetrics, GatewayMetrics, MllmMetrics
 from rap_serve.observability.stalls import LoopWatch
+from rap_serve.observability.watched import WatchedCache, WatchedMllm
 from rap_serve.services.administer import Administer
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
@@ -79,13 +80,14 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     """All of it, ready to serve. Raises Unavailable where the catalogue does not answer."""
     deadline = settings.ingress.deadline_seconds
     detector = RayDetector(models.detector, deadline_seconds=deadline)
-    mllm = RayMllm(models.mllm, deadline_seconds=deadline, secret=_derived(settings, "engine isolation"))
+    engine = RayMllm(models.mllm, deadline_seconds=deadline, secret=_derived(settings, "engine isolation"))
+    mllm = WatchedMllm(engine, MllmMetrics())
     database = Database(settings.catalogue.url.get_secret_value())
     owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
     shares, shelves = SqlShares(database), SqlShelves(database)
     shelved = ShelvedMemory(shelves, lambda shelf: _shelf(settings.milvus, models.spaces[0], shelf))
     memory = SealedMemory(shelved, owners, space=models.spaces[0])
-    cache = _cache(settings, models.spaces, owners)
+    cache = WatchedCache(_cache(settings, models.spaces, owners), CacheMetrics())
     blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
     pictures = PictureLoader(settings.limits)
     spaces = SqlSpaces(database)

@@ -6,6 +6,15 @@ import psutil
 
 from rap_serve.cli.process import MARK
 
+_ROLES = {
+    "deployments.local": "driver",
+    "rap_serve.adapters.milvus_lite_server": "Milvus Lite",
+    "dashboard.py": "Ray dashboard",
+    "log_monitor.py": "Ray log monitor",
+    "monitor.py": "Ray autoscaler",
+    "resource_tracker": "resource tracker",
+}
+
 
 def service_processes(home: Path) -> list[psutil.Process]:
     """Every process that was started for ``home``, whoever its parent is."""
@@ -19,9 +28,19 @@ def service_processes(home: Path) -> list[psutil.Process]:
     return found
 
 
-def open_files(home: Path) -> int:
-    """File descriptors of all of them together."""
-    return sum(p.num_fds() for p in service_processes(home) if p.is_running())
+def role(process: psutil.Process) -> str:
+    """What a process of the service does, in words."""
+    try:
+        line = process.cmdline()
+    except psutil.Error:
+        return "ended"
+    for word, name in _ROLES.items():
+        if any(word in argument for argument in line):
+            return name
+    title = process.name()
+    if title.startswith("ray::"):
+        return title.removeprefix("ray::").removeprefix("ServeReplica:rap:").partition(".")[0]
+    return title
 
 
 def milvus_uri(home: Path) -> str:

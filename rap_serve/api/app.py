@@ -8,13 +8,13 @@ from fastapi import FastAPI
 
 from rap_serve import __version__
 from rap_serve.api import errors
-from rap_serve.api.deps import UseCases
-from rap_serve.api.gate import Gate, RequestMetrics
+from rap_serve.api.deps import ApiMetrics, UseCases
+from rap_serve.api.gate import Gate
 from rap_serve.api.replay import Replay
 from rap_serve.api.routes import admin, chat, concepts, corrections, health, jobs, retrieve, shares, usage
 
 
-def create_app(use_cases: UseCases, *, metrics: RequestMetrics, metrics_url: str | None) -> FastAPI:
+def create_app(use_cases: UseCases, *, metrics: ApiMetrics, metrics_url: str | None) -> FastAPI:
     """An application over ``use_cases``. ``metrics_url``: where ``/metrics`` finds the node's exporter."""
     app = FastAPI(
         title="rap-serve",
@@ -24,6 +24,7 @@ def create_app(use_cases: UseCases, *, metrics: RequestMetrics, metrics_url: str
         lifespan=lambda _: _running(use_cases),
     )
     app.state.use_cases = use_cases
+    app.state.metrics = metrics
     app.state.metrics_url = metrics_url
     errors.install(app)
     for route in (chat, concepts, corrections, jobs, retrieve, shares, usage, admin, health):

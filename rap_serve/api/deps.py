@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, Path, Request
 
@@ -23,11 +23,21 @@ from rap_serve.services.move import MoveTenant
 from rap_serve.services.recall import Recall
 from rap_serve.services.reembed import StartReembedding
 from rap_serve.services.remember import Remember
-from rap_serve.services.retrieve import Retrieve
+from rap_serve.services.retrieve import Retrieval, Retrieve
 from rap_serve.services.share import ShareConcepts
 from rap_serve.services.throttle import Throttle
 from rap_serve.services.transfer import StartTransfers
 from rap_serve.settings import LimitSettings
+
+
+class ApiMetrics(Protocol):
+    """Where requests and answers are counted."""
+
+    def request_began(self) -> None: ...
+
+    def request(self, *, route: str, method: str, status: int, seconds: float) -> None: ...
+
+    def answer_began(self, given: Retrieval, *, seconds: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,6 +82,11 @@ class UseCases:
 def use_cases(request: Request) -> UseCases:
     """The use cases of this application."""
     return cast(UseCases, request.app.state.use_cases)
+
+
+def api_metrics(request: Request) -> ApiMetrics:
+    """Where this application counts."""
+    return cast(ApiMetrics, request.app.state.metrics)
 
 
 def caller(request: Request) -> Caller:

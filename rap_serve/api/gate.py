@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Iterator
-from typing import Protocol
 
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rap_serve.api.deps import ApiMetrics
 from rap_serve.api.errors import answer_for
 from rap_serve.domain.concept import new_ulid
 from rap_serve.domain.deadline import asked, within
@@ -33,12 +33,6 @@ _DRAINED_TIMES_LIMIT = 4
 _log = structlog.get_logger()
 
 
-class RequestMetrics(Protocol):
-    """Where finished requests are counted."""
-
-    def request(self, *, route: str, method: str, status: int, seconds: float) -> None: ...
-
-
 class Gate:
     """ASGI middleware. A keyed path without a key that may do this never reaches a route or has its body parsed."""
 
@@ -51,7 +45,7 @@ class Gate:
         body_bytes: int,
         archive_bytes: int,
         deadline_seconds: float,
-        metrics: RequestMetrics,
+        metrics: ApiMetrics,
     ) -> None:
         self._app = app
         self._authenticate = authenticate
@@ -69,6 +63,8 @@ class Gate:
         request.state.request_id = f"req_{new_ulid().lower()}"
         request.state.allowances = {}
         started, status = time.perf_counter(), 500
+        request.state.started = started
+        self._metrics.request_began()
 
         async def send_with_id(message: Message) -> None:
             nonlocal status

@@ -10,6 +10,7 @@ from tests.conftest import RealRedis
 from tests.running_service import RunningService
 
 RECOVERY_SECONDS = 20
+EXPORT_SECONDS = 30
 
 
 def chat(client: httpx.Client, user: str, picture: str) -> dict[str, object]:
@@ -44,6 +45,10 @@ def test_answers_go_on_without_redis_and_say_so(
         assert time.monotonic() < deadline, "the cache was not taken into use again"
         time.sleep(0.5)
     assert http.get(f"/v1/users/{user}/concepts/{made['id']}").json()["info"] == "edit 2"
+    deadline = time.monotonic() + EXPORT_SECONDS
+    while 'part="cache"' not in http.get("/metrics").text.partition("\nray_rap_degraded_total{")[2].partition("\n")[0]:
+        assert time.monotonic() < deadline, "answers without the cache were not counted"
+        time.sleep(1)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Send
 
-from rap_serve.api.deps import UseCases, UseCasesDep, tenant
+from rap_serve.api.deps import UseCases, UseCasesDep, api_metrics, tenant
 from rap_serve.api.errors import envelope, status_of
 from rap_serve.api.schemas import ChatBody, ImageContent, MessageBody, TextContent, rap_json
 from rap_serve.domain.chat import Delta, Sampling, Usage
@@ -52,6 +52,7 @@ async def chat(body: ChatBody, request: Request, cases: UseCasesDep) -> Response
         except BaseException:
             await cases.throttle.settle(charge, 0)
             raise
+    api_metrics(request).answer_began(answering.retrieval, seconds=time.perf_counter() - request.state.started)
     answering = replace(answering, deltas=_counted(answering.deltas, owner, charge, cases))
     head = {"id": f"chatcmpl-{request.state.request_id}", "created": int(time.time()), "model": body.model}
     if body.stream:

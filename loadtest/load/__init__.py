@@ -1,0 +1,1 @@
+"""Load tests: who asks what and how often, what is watched meanwhile, and the report."""
