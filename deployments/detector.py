@@ -5,8 +5,10 @@ import asyncio
 from ray import serve
 
 from rap_serve.adapters.open_clip import OpenClipEmbedder
+from rap_serve.adapters.paced import Paced
 from rap_serve.adapters.yolo_world import Prepared, YoloWorldDetector
 from rap_serve.domain.region import Pixels, Region
+from rap_serve.observability.batches import BatchMetrics
 from rap_serve.settings import DetectorSettings, model_path
 
 
@@ -30,12 +32,15 @@ class DetectorDeployment:
             threads=settings.threads,
         )
         self._batched.set_max_batch_size(settings.batch.max_size)
-        self._batched.set_batch_wait_timeout_s(settings.batch.wait_seconds)
+        self._paced = Paced(
+            self._detector.forward, size=len, most_seconds=settings.batch.wait_seconds, metrics=BatchMetrics()
+        )
 
     async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
         """Regions of one picture, surest first."""
         prepared = await asyncio.to_thread(self._detector.preprocess, pixels, vocabulary)
-        regions: tuple[Region, ...] = await self._batched(prepared)
+        self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
+        regions: tuple[Region, ...] = await self._paced.counted(self._batched(prepared))
         return regions
 
     async def version(self) -> str:
@@ -47,4 +52,4 @@ class DetectorDeployment:
 
     @serve.batch  # type: ignore[untyped-decorator]
     async def _batched(self, prepared: list[Prepared]) -> list[tuple[Region, ...]]:
-        return await asyncio.to_thread(self._detector.forward, prepared)
+        return await asyncio.to_thread(self._paced.forward, prepared)

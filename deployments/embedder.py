@@ -1,13 +1,16 @@
 """The embedder as a deployment."""
 
 import asyncio
+from collections.abc import Sequence
 
 import numpy as np
 from ray import serve
 
-from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder
+from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder, crops_in
+from rap_serve.adapters.paced import Paced
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.region import BoxXyxy, Pixels
+from rap_serve.observability.batches import BatchMetrics
 from rap_serve.settings import EmbedderSettings, model_path
 
 
@@ -22,14 +25,17 @@ class EmbedderDeployment:
             precision=settings.precision,
             threads=settings.threads,
         )
-        self._batched.set_max_batch_size(settings.batch.max_size)
-        self._batched.set_batch_wait_timeout_s(settings.batch.wait_seconds)
+        self._most = settings.batch.max_size
+        self._batched.set_max_batch_size(self._most)
+        self._paced = Paced(self._rows, size=crops_in, most_seconds=settings.batch.wait_seconds, metrics=BatchMetrics())
 
     async def embed(self, pixels: Pixels, boxes_xyxy: tuple[BoxXyxy, ...]) -> Matrix:
         """One row a box: float32, (boxes, dim), L2 norm 1."""
-        crops = await asyncio.to_thread(self._embedder.preprocess, pixels, boxes_xyxy)
-        rows: Matrix = await self._batched(crops)
-        return rows
+        return await self._embedded(await asyncio.to_thread(self._embedder.preprocess, pixels, boxes_xyxy))
+
+    async def embed_crops(self, crops: tuple[Pixels, ...]) -> Matrix:
+        """One row a crop, each a picture of its own."""
+        return await self._embedded(await asyncio.to_thread(self._embedder.preprocess_crops, crops))
 
     async def version_and_dim(self) -> tuple[str, int]:
         """Names weights whose vectors may be compared, and the vectors' length."""
@@ -38,7 +44,15 @@ class EmbedderDeployment:
     async def check_health(self) -> None:
         """Asked by Ray Serve and by the gateway: answering at all is the answer."""
 
-    @serve.batch  # type: ignore[untyped-decorator]
+    async def _embedded(self, crops: Crops) -> Matrix:
+        self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
+        parts = [self._batched(part) for part in crops.parts(self._most)]
+        return np.concatenate(await self._paced.counted(asyncio.gather(*parts)))
+
+    @serve.batch(batch_size_fn=crops_in)  # type: ignore[untyped-decorator]
     async def _batched(self, crops: list[Crops]) -> list[Matrix]:
-        rows = await asyncio.to_thread(self._embedder.forward, Crops.joined(crops))
+        return await asyncio.to_thread(self._paced.forward, crops)
+
+    def _rows(self, crops: Sequence[Crops]) -> list[Matrix]:
+        rows = self._embedder.forward(Crops.joined(crops))
         return np.split(rows, np.cumsum([len(c) for c in crops])[:-1])
