@@ -51,6 +51,11 @@ class RayEmbedder:
         boxes = tuple(boxes_xyxy)
         return await _retried(lambda: self._handle.embed.remote(pixels, boxes), self._deadline_seconds)
 
+    async def embed_crops(self, crops: Sequence[Pixels]) -> Matrix:
+        """See the port; a replica that dies is replaced by another attempt."""
+        cut = tuple(crops)
+        return await _retried(lambda: self._handle.embed_crops.remote(cut), self._deadline_seconds)
+
 
 class RayMllm:
     """The port ``Mllm`` on an MLLM deployment. ``secret`` keys what separates owners inside the engine."""
