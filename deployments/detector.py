@@ -6,10 +6,12 @@ from ray import serve
 
 from deployments.scaling import Latency
 from rap_serve.adapters.open_clip import OpenClipEmbedder
+from rap_serve.adapters.paced import Paced
 from rap_serve.adapters.yolo_world import Prepared, YoloWorldDetector
 from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
 from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.region import Pixels, Region
+from rap_serve.observability.batches import BatchMetrics
 from rap_serve.settings import DetectorSettings, model_path
 
 
@@ -34,7 +36,9 @@ class DetectorDeployment:
         )
         self._latency = Latency()
         self._batched.set_max_batch_size(settings.batch.max_size)
-        self._batched.set_batch_wait_timeout_s(settings.batch.wait_seconds)
+        self._paced = Paced(
+            self._detector.forward, size=len, most_seconds=settings.batch.wait_seconds, metrics=BatchMetrics()
+        )
 
     async def detect(
         self, pixels: Pixels, vocabulary: tuple[str, ...], deadline: Deadline = NEVER
@@ -43,7 +47,10 @@ class DetectorDeployment:
         deadline.require()
         with self._latency.measured():
             prepared = await asyncio.to_thread(self._detector.preprocess, pixels, vocabulary)
-            regions: tuple[Region, ...] | DeadlineExceeded = await self._batched(prepared, deadline)
+            self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
+            regions: tuple[Region, ...] | DeadlineExceeded = await self._paced.counted(
+                self._batched(prepared, deadline)
+            )
         return given(regions)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
@@ -61,4 +68,4 @@ class DetectorDeployment:
     async def _batched(
         self, prepared: list[Prepared], deadlines: list[Deadline]
     ) -> list[tuple[Region, ...] | DeadlineExceeded]:
-        return await asyncio.to_thread(in_time, prepared, deadlines, self._detector.forward)
+        return await asyncio.to_thread(in_time, prepared, deadlines, self._paced.forward)

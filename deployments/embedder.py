@@ -1,16 +1,20 @@
 """The embedder as a deployment."""
 
 import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from ray import serve
 
 from deployments.scaling import Latency
-from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder
+from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder, crops_in
+from rap_serve.adapters.paced import Paced
 from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
 from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.region import BoxXyxy, Pixels
+from rap_serve.observability.batches import BatchMetrics
 from rap_serve.settings import EmbedderSettings, model_path
 
 
@@ -26,16 +30,17 @@ class EmbedderDeployment:
             threads=settings.threads,
         )
         self._latency = Latency()
-        self._batched.set_max_batch_size(settings.batch.max_size)
-        self._batched.set_batch_wait_timeout_s(settings.batch.wait_seconds)
+        self._most = settings.batch.max_size
+        self._batched.set_max_batch_size(self._most)
+        self._paced = Paced(self._rows, size=crops_in, most_seconds=settings.batch.wait_seconds, metrics=BatchMetrics())
 
     async def embed(self, pixels: Pixels, boxes_xyxy: tuple[BoxXyxy, ...], deadline: Deadline = NEVER) -> Matrix:
         """One row a box: float32, (boxes, dim), L2 norm 1. Raises DeadlineExceeded."""
-        deadline.require()
-        with self._latency.measured():
-            crops = await asyncio.to_thread(self._embedder.preprocess, pixels, boxes_xyxy)
-            rows: Matrix | DeadlineExceeded = await self._batched(crops, deadline)
-        return given(rows)
+        return await self._embedded(deadline, self._embedder.preprocess, pixels, boxes_xyxy)
+
+    async def embed_crops(self, crops: tuple[Pixels, ...], deadline: Deadline = NEVER) -> Matrix:
+        """One row a crop, each a picture of its own. Raises DeadlineExceeded."""
+        return await self._embedded(deadline, self._embedder.preprocess_crops, crops)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Asked by Ray Serve."""
@@ -48,10 +53,19 @@ class EmbedderDeployment:
     async def check_health(self) -> None:
         """Asked by Ray Serve and by the gateway: answering at all is the answer."""
 
-    @serve.batch  # type: ignore[untyped-decorator]
-    async def _batched(self, crops: list[Crops], deadlines: list[Deadline]) -> list[Matrix | DeadlineExceeded]:
-        return await asyncio.to_thread(in_time, crops, deadlines, self._embedded)
+    async def _embedded(self, deadline: Deadline, preprocess: Callable[..., Crops], *pictures: Any) -> Matrix:
+        deadline.require()
+        with self._latency.measured():
+            crops = await asyncio.to_thread(preprocess, *pictures)
+            self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
+            parts = [self._batched(part, deadline) for part in crops.parts(self._most)]
+            rows = await self._paced.counted(asyncio.gather(*parts))
+        return np.concatenate([given(part) for part in rows])
 
-    def _embedded(self, crops: list[Crops]) -> list[Matrix]:
+    @serve.batch(batch_size_fn=crops_in)  # type: ignore[untyped-decorator]
+    async def _batched(self, crops: list[Crops], deadlines: list[Deadline]) -> list[Matrix | DeadlineExceeded]:
+        return await asyncio.to_thread(in_time, crops, deadlines, self._paced.forward)
+
+    def _rows(self, crops: Sequence[Crops]) -> list[Matrix]:
         rows = self._embedder.forward(Crops.joined(crops))
         return np.split(rows, np.cumsum([len(c) for c in crops])[:-1])

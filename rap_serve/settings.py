@@ -49,10 +49,14 @@ class ServeSettings(_Group):
 
 
 class BatchSettings(_Group):
-    """How single calls are gathered into one forward pass."""
+    """How single calls are gathered into one forward pass.
+
+    ``max_size``: pictures for a detector, crops for an embedder. ``wait_seconds``: the longest that a batch is gathered
+    while the one before it is computed; an idle model waits for nobody.
+    """
 
     max_size: int = Field(8, ge=1)
-    wait_seconds: float = Field(0.003, ge=0)
+    wait_seconds: float = Field(0.25, ge=0)
 
 
 class AuthSettings(_Group):

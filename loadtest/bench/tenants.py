@@ -110,6 +110,10 @@ class _NoEmbedder:
         """See Embedder."""
         raise NotImplementedError
 
+    async def embed_crops(self, crops: Sequence[Pixels]) -> Matrix:
+        """See Embedder."""
+        raise NotImplementedError
+
 
 def concept(owner: Owner, number: int, rng: np.random.Generator) -> Concept:
     """Something with a random embedding."""

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,8 +13,11 @@ import fsspec
 
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import InvalidInput, NotFound, Unavailable
+from rap_serve.domain.ports import NewBlob
 
 T = TypeVar("T")
+
+FILES_AT_ONCE = 64  # that are open
 
 _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "application/octet-stream": "bin"}
 _MEDIA_TYPES = {extension: media_type for media_type, extension in _EXTENSIONS.items()}
@@ -36,12 +39,14 @@ class FsspecBlobStore:
 
     async def put(self, owner: Owner, digest: str, data: bytes, media_type: str) -> str:
         """See BlobStore; ``digest``: sha256 in hexadecimal."""
-        name = f"{digest}.{_EXTENSIONS.get(media_type, 'bin')}"
-        if not _FILE_NAME.fullmatch(name):
-            raise InvalidInput("A blob's digest is 64 hexadecimal digits.")
-        key = f"{owner.scope}/{name}"
-        await self._in_thread(lambda: self._write(key, data))
-        return key
+        return (await self.put_all(owner, [NewBlob(digest, data, media_type)]))[0]
+
+    async def put_all(self, owner: Owner, blobs: Sequence[NewBlob]) -> list[str]:
+        """See BlobStore."""
+        names = [_name(blob) for blob in blobs]
+        files = {name: blob.data for name, blob in zip(names, blobs, strict=True)}
+        await self._in_thread(lambda: self._write(owner.scope, files))
+        return [f"{owner.scope}/{name}" for name in names]
 
     async def get(self, owner: Owner, key: str) -> tuple[bytes, str]:
         """See BlobStore."""
@@ -67,11 +72,15 @@ class FsspecBlobStore:
         found = (str(path).rsplit("/", 1)[-1] for path in self._files.find(folder))
         return sorted(f"{owner.scope}/{name}" for name in found if _FILE_NAME.fullmatch(name))
 
-    def _write(self, key: str, data: bytes) -> None:
+    def _write(self, folder: str, files: Mapping[str, bytes]) -> None:
         if self._is_local:
-            write_durably(Path(self._path(key)), data)
-        else:
-            self._files.pipe_file(self._path(key), data)
+            names = list(files)
+            for start in range(0, len(names), FILES_AT_ONCE):
+                part = names[start : start + FILES_AT_ONCE]
+                write_durably(Path(self._path(folder)), {name: files[name] for name in part})
+            return
+        for name, data in files.items():
+            self._files.pipe_file(self._path(f"{folder}/{name}"), data)
 
     def _read(self, key: str) -> bytes:
         try:
@@ -92,22 +101,30 @@ class FsspecBlobStore:
             return await asyncio.to_thread(work)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Writes a file readable by its owner only; it and its folders are on the disk when this returns."""
-    made = [p for p in path.parents if not p.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+def write_durably(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files readable by their owner only; they and their folders are on the disk when this returns.
+
+    The disk is told of all files before any is waited for, and of the folder once: that is several times as fast as
+    one file after another.
+    """
+    made = [p for p in (folder, *folder.parents) if not p.exists()]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.ExitStack() as opened:
+        written = []
+        for name, data in files.items():
+            descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")
+            opened.callback(Path(temporary).unlink, missing_ok=True)
+            file = opened.enter_context(os.fdopen(descriptor, "wb"))
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    for folder in (path.parent, *(p.parent for p in made)):
-        _sync_folder(folder)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # begins to write out, and does not wait
+            written.append((descriptor, Path(temporary), folder / name))
+        for descriptor, _, _ in written:
+            os.fsync(descriptor)
+        for _, source, target in written:
+            source.replace(target)
+    for changed in (folder, *(p.parent for p in made)):
+        _sync_folder(changed)
 
 
 def _sync_folder(path: Path) -> None:
@@ -116,6 +133,13 @@ def _sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _name(blob: NewBlob) -> str:
+    name = f"{blob.digest}.{_EXTENSIONS.get(blob.media_type, 'bin')}"
+    if not _FILE_NAME.fullmatch(name):
+        raise InvalidInput("A blob's digest is 64 hexadecimal digits.")
+    return name
 
 
 def _belongs(owner: Owner, key: str) -> bool:

@@ -6,8 +6,9 @@ import logging
 import re
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from rap_serve.adapters.milvus_schema import (
@@ -46,6 +47,7 @@ from rap_serve.domain.ports import Moment, Neighbour
 THREADS = 8
 GRACE_MS = 600_000  # how old a row of no concept must be before it is taken for a dead writer's
 MAX_SEARCH_ROWS = 16_384
+REMOVED_AT_ONCE = 200
 
 T = TypeVar("T")
 _CONCEPT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -109,6 +111,14 @@ class MilvusMemory:
         if not _CONCEPT_ID.fullmatch(concept_id):
             raise ConceptNotFound("There is no such concept here.")
         return await self._write(owner, lambda job: self._delete(owner, concept_id, expected_version, job), after)
+
+    async def remove(self, owner: Owner, concept_ids: Sequence[str]) -> Moment | None:
+        """See ConceptMemory."""
+        moment: Moment | None = None
+        for start in range(0, len(concept_ids), REMOVED_AT_ONCE):
+            work = partial(self._remove, owner, concept_ids[start : start + REMOVED_AT_ONCE])
+            _, moment = await self._write(owner, work, None)
+        return moment
 
     async def history(
         self, owner: Owner, concept_id: str, *, after: Moment | None = None
@@ -236,7 +246,7 @@ class MilvusMemory:
         self._delete_avatars(gone, job)
 
     def _add(self, owner: Owner, concepts: Sequence[Concept], job: Job) -> frozenset[str]:
-        names = {r["name_key"] for r in newest(self._heads(owner, "version > 0", job))}
+        names = self._taken(owner, {name_key(concept.name) for concept in concepts}, job)
         free: list[Concept] = []
         for concept in concepts:
             key = name_key(concept.name)
@@ -245,6 +255,13 @@ class MilvusMemory:
                 free.append(concept)
         self._insert([row for concept in free for row in self._seen(concept, [], job)], job)
         return frozenset(c.id for c in concepts) - {c.id for c in free}
+
+    def _taken(self, owner: Owner, keys: Set[str], job: Job) -> set[str]:
+        """Which of these names current concepts have."""
+        named = self._heads(owner, f"name_key in [{', '.join(map(literal, sorted(keys)))}]", job)
+        if not named:
+            return set()
+        return {r["name_key"] for r in newest(self._heads(owner, one_of({r["concept_id"] for r in named}), job))}
 
     def _delete(self, owner: Owner, concept_id: str, expected_version: int | None, job: Job) -> Concept:
         mine = one_of([concept_id])
@@ -255,11 +272,23 @@ class MilvusMemory:
         if expected_version is not None:
             _check_version(concept_id, [head], expected_version)
         gone = concept_of(head, owner, self._space.version)
-        past = [r["pk"] for r in self._rows(self._tables.history, owner, mine, ("pk",), job)]
-        self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r["version"] < head["version"]], job)
-        self._tables.delete(self._tables.concepts, [r["pk"] for r in rows if r["version"] == head["version"]], job)
-        self._remove_after_commit(owner, rows, past, job)
+        self._take_away(owner, rows, job)
         return gone
+
+    def _remove(self, owner: Owner, concept_ids: Sequence[str], job: Job) -> None:
+        rows = self._heads(owner, one_of(concept_ids), job)
+        if rows:
+            self._take_away(owner, rows, job)
+
+    def _take_away(self, owner: Owner, rows: list[Row], job: Job) -> None:
+        """Removes the concepts whose rows these are, their present versions last: no earlier one comes to light."""
+        heads = {r["concept_id"]: r["version"] for r in newest(rows)}
+        past = [r["pk"] for r in self._rows(self._tables.history, owner, one_of(heads), ("pk",), job)]
+        older = [r["pk"] for r in rows if r["version"] < heads[r["concept_id"]]]
+        current = [r["pk"] for r in rows if r["version"] == heads[r["concept_id"]]]
+        self._tables.delete(self._tables.concepts, older, job)
+        self._tables.delete(self._tables.concepts, current, job)
+        self._remove_after_commit(owner, rows, past, job)
 
     def _records(self, owner: Owner, job: Job) -> Records:
         concepts = self._rows(self._tables.concepts, owner, "version > 0", WHOLE_FIELDS, job)

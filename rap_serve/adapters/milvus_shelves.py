@@ -56,6 +56,10 @@ class ShelvedMemory:
         memory = await self._of(owner)
         return await memory.delete(owner, concept_id, expected_version=expected_version, after=after)
 
+    async def remove(self, owner: Owner, concept_ids: Sequence[str]) -> Moment | None:
+        """See ConceptMemory."""
+        return await (await self._of(owner)).remove(owner, concept_ids)
+
     async def history(
         self, owner: Owner, concept_id: str, *, after: Moment | None = None
     ) -> tuple[ConceptVersion, ...]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rap_serve.domain.colour import DIMENSIONS, colour_descriptor, join_colour
-from rap_serve.domain.region import BoxXyxy, Pixels, checked_box
+from rap_serve.domain.region import BoxXyxy, Pixels, cut_out
 
 CARD = "embedding.json"
 Floats = NDArray[np.float32]
@@ -37,6 +37,16 @@ class Crops:
     def joined(cls, parts: Sequence[Crops]) -> Crops:
         """The crops of all parts as one batch, in order; at least one part."""
         return cls(np.concatenate([part.pixels for part in parts]), np.concatenate([part.colour for part in parts]))
+
+    def parts(self, size: int) -> list[Crops]:
+        """These in order, in parts of ``size`` or fewer; one part where there are none."""
+        starts = range(0, max(1, len(self)), size)
+        return [Crops(self.pixels[s : s + size], self.colour[s : s + size]) for s in starts]
+
+
+def crops_in(batch: Sequence[Crops]) -> int:
+    """How many crops a batch holds."""
+    return sum(map(len, batch))
 
 
 class OpenClipEmbedder:
@@ -107,9 +117,12 @@ class OpenClipEmbedder:
 
         Raises InvalidInput where a box covers nothing of the picture.
         """
-        crops = [_cut(image, box) for box in boxes_xyxy]
-        side = self._transform(Image.new("RGB", (8, 8))).shape if not crops else None
-        if side is not None:
+        return self.preprocess_crops([cut_out(image, box) for box in boxes_xyxy])
+
+    def preprocess_crops(self, crops: Sequence[Pixels]) -> Crops:
+        """The same of what was cut out already. Each: RGB, uint8, (h, w, 3)."""
+        if not crops:
+            side = self._transform(Image.new("RGB", (8, 8))).shape
             return Crops(np.zeros((0, *side), np.float32), np.zeros((0, self._colour_dim), np.float32))
         pixels = torch.stack([self._transform(Image.fromarray(crop)) for crop in crops])
         return Crops(pixels.numpy(), self._colours(crops))
@@ -151,13 +164,6 @@ def _read_card(folder: Path) -> _Card | None:
         return None
     notes = json.loads(path.read_text())
     return _Card(str(notes["version"]), float(notes["colour_weight"]))
-
-
-def _cut(image: Pixels, box: BoxXyxy) -> Pixels:
-    """The pixels that the box touches, at least one each way."""
-    height, width = image.shape[:2]
-    x0, y0, x1, y1 = checked_box(box, width, height)
-    return np.ascontiguousarray(image[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))])
 
 
 def _unit(vectors: torch.Tensor) -> Floats:

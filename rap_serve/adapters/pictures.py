@@ -12,12 +12,13 @@ import binascii
 import hashlib
 import io
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from rap_serve.adapters.public_http import fetch_public
-from rap_serve.domain.errors import InvalidImage, TooLarge
+from rap_serve.domain.errors import InvalidImage, RapError, TooLarge
 from rap_serve.domain.ports import Picture
 from rap_serve.domain.region import BoxXyxy
 from rap_serve.settings import LimitSettings
@@ -43,11 +44,11 @@ class PictureLoader:
     async def load(self, reference: str | bytes) -> Picture:
         """The picture behind ``reference``; see ``rap_serve.domain.ports.Pictures``."""
         data = reference if isinstance(reference, bytes) else await self._read(reference)
-        if not data:
-            raise InvalidImage("The picture is empty: it has no bytes.")
-        if len(data) > self._limits.picture_bytes:
-            raise TooLarge(f"A picture is at most {self._limits.picture_bytes:,} bytes; this one has {len(data):,}.")
         return await asyncio.to_thread(self._decoded, data)
+
+    async def load_each(self, files: Sequence[bytes]) -> list[Picture | RapError]:
+        """See Pictures; all in one thread."""
+        return await asyncio.to_thread(lambda: [self._loaded(data) for data in files])
 
     async def cropped(self, picture: Picture, box_xyxy: BoxXyxy) -> Picture:
         """What of ``picture`` lies in the box, as a picture of its own."""
@@ -60,7 +61,17 @@ class PictureLoader:
             reference, limit_bytes=self._limits.picture_bytes, timeout_seconds=self._limits.fetch_seconds
         )
 
+    def _loaded(self, data: bytes) -> Picture | RapError:
+        try:
+            return self._decoded(data)
+        except RapError as error:
+            return error
+
     def _decoded(self, data: bytes) -> Picture:
+        if not data:
+            raise InvalidImage("The picture is empty: it has no bytes.")
+        if len(data) > self._limits.picture_bytes:
+            raise TooLarge(f"A picture is at most {self._limits.picture_bytes:,} bytes; this one has {len(data):,}.")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -55,6 +55,12 @@ class RayEmbedder:
         rows: Matrix = await _retried(lambda: self._handle.embed.remote(pixels, boxes, deadline), deadline)
         return rows
 
+    async def embed_crops(self, crops: Sequence[Pixels]) -> Matrix:
+        """See the port; a replica that dies is replaced by another attempt."""
+        cut, deadline = tuple(crops), current() or Deadline.after(self._deadline_seconds)
+        rows: Matrix = await _retried(lambda: self._handle.embed_crops.remote(cut, deadline), deadline)
+        return rows
+
 
 class RayMllm:
     """The port ``Mllm`` on an MLLM deployment. ``secret`` keys what separates owners inside the engine."""

@@ -3,11 +3,12 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rap_serve.domain.catalogue import Seal, Seals
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import NotFound
-from rap_serve.domain.ports import BlobStore
+from rap_serve.domain.ports import BlobStore, NewBlob
 
 PURPOSE = "picture"
 REMEMBERED_SEALS = 10_000
@@ -23,9 +24,13 @@ class SealedBlobStore:
 
     async def put(self, owner: Owner, digest: str, data: bytes, media_type: str) -> str:
         """See BlobStore."""
+        return (await self.put_all(owner, [NewBlob(digest, data, media_type)]))[0]
+
+    async def put_all(self, owner: Owner, blobs: Sequence[NewBlob]) -> list[str]:
+        """See BlobStore."""
         seal = await self._seals.made(owner)
-        sealed = await asyncio.to_thread(seal.close, data, PURPOSE)
-        return await self._blobs.put(owner, digest, sealed, media_type)
+        sealed = await asyncio.to_thread(lambda: [replace(b, data=seal.close(b.data, PURPOSE)) for b in blobs])
+        return await self._blobs.put_all(owner, sealed)
 
     async def get(self, owner: Owner, key: str) -> tuple[bytes, str]:
         """See BlobStore; what an earlier seal closed is not found."""
@@ -49,14 +54,17 @@ class SealedBlobStore:
     async def purge(self, owner: Owner) -> int:
         """See SealedBlobs. What is stored while this runs is left alone."""
         self._known.pop(owner.scope, None)
-        removed = 0
-        for key in await self._blobs.keys(owner):
-            try:
-                await self.get(owner, key)
-            except NotFound:
-                await self._blobs.delete(owner, [key])
-                removed += 1
-        return removed
+        keys = await self._blobs.keys(owner)
+        seal = await self._seals.of(owner)
+        gone = [key for key in keys if seal is None or not await self._opens(seal, owner, key)]
+        await self._blobs.delete(owner, gone)
+        return len(gone)
+
+    async def _opens(self, seal: Seal, owner: Owner, key: str) -> bool:
+        try:
+            return await _opened(seal, (await self._blobs.get(owner, key))[0]) is not None
+        except NotFound:
+            return False
 
     async def _fresh(self, owner: Owner) -> Seal:
         seal = await self._seals.of(owner)

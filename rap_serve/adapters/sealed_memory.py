@@ -7,7 +7,6 @@ stay unique. What an earlier epoch's seal closed is not there, until ``purge`` t
 
 import asyncio
 import base64
-import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,6 +72,10 @@ class SealedMemory:
             raise ConceptNotFound(f"There is no concept {concept_id!r} here.")
         return opened, moment
 
+    async def remove(self, owner: Owner, concept_ids: Sequence[str]) -> Moment | None:
+        """See ConceptMemory."""
+        return await self._memory.remove(owner, concept_ids)
+
     async def history(
         self, owner: Owner, concept_id: str, *, after: Moment | None = None
     ) -> tuple[ConceptVersion, ...]:
@@ -105,14 +108,10 @@ class SealedMemory:
     async def purge(self, owner: Owner) -> dict[str, int]:
         """See SealedConcepts."""
         seal = await self._seals.of(owner)
-        counts = {"concepts": 0, "avatars": 0}
-        for sealed in (await self._memory.library(owner)).concepts:
-            if seal is None or _opened(seal, sealed) is None:
-                with contextlib.suppress(ConceptNotFound):
-                    gone, _ = await self._memory.delete(owner, sealed.id)
-                    counts["concepts"] += 1
-                    counts["avatars"] += len(gone.avatars)
-        return counts
+        sealed = (await self._memory.library(owner)).concepts
+        gone = [c for c in sealed if seal is None or _opened(seal, c) is None]
+        await self._memory.remove(owner, [concept.id for concept in gone])
+        return {"concepts": len(gone), "avatars": sum(len(concept.avatars) for concept in gone)}
 
     async def ping(self) -> None:
         """See ConceptMemory."""

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NewType, Protocol
 
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.concept import Concept, ConceptVersion, EmbeddingSpace, Owner, Vector
-from rap_serve.domain.errors import Unavailable
+from rap_serve.domain.errors import RapError, Unavailable
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.prompt import Turn
@@ -91,6 +91,15 @@ class Write:
             raise Unavailable("Another write to this memory may be under way; try again.")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NewBlob:
+    """Bytes to be kept. ``digest``: sha256 in hexadecimal, of what makes them one thing."""
+
+    digest: str
+    data: bytes = field(repr=False)
+    media_type: str
+
+
 class Pictures(Protocol):
     """Where a reference to a picture becomes the picture."""
 
@@ -99,6 +108,9 @@ class Pictures(Protocol):
 
         Raises InvalidImage, TooLarge or UnsafeImageUrl.
         """
+
+    async def load_each(self, files: Sequence[bytes]) -> list[Picture | RapError]:
+        """Each picture in its raw bytes, or why there is none."""
 
     async def cropped(self, picture: Picture, box_xyxy: BoxXyxy) -> Picture:
         """What of ``picture`` lies in a box, in pixels of ``picture.pixels``."""
@@ -116,6 +128,9 @@ class Embedder(Protocol):
 
     async def embed(self, pixels: Pixels, boxes_xyxy: Sequence[BoxXyxy]) -> Matrix:
         """One row a box: float32, (boxes, dim), L2 norm 1. Raises Overloaded or Unavailable."""
+
+    async def embed_crops(self, crops: Sequence[Pixels]) -> Matrix:
+        """The same for what was cut out already, of many pictures perhaps: one row a crop."""
 
 
 class Mllm(Protocol):
@@ -135,6 +150,9 @@ class BlobStore(Protocol):
 
     async def put(self, owner: Owner, digest: str, data: bytes, media_type: str) -> str:
         """The key of the stored bytes; durable when it returns."""
+
+    async def put_all(self, owner: Owner, blobs: Sequence[NewBlob]) -> list[str]:
+        """The same for several, which cost little more than one."""
 
     async def get(self, owner: Owner, key: str) -> tuple[bytes, str]:
         """Bytes and media type. Raises NotFound; a key of another owner is not found."""
@@ -193,6 +211,12 @@ class ConceptMemory(Protocol):
         """Removes a concept and returns what it was, and when. None as version: whichever.
 
         Raises ConceptNotFound, VersionMismatch, Unavailable.
+        """
+
+    async def remove(self, owner: Owner, concept_ids: Sequence[str]) -> Moment | None:
+        """Removes several concepts, whichever versions they are at, and returns when.
+
+        Raises Unavailable; then some may be gone.
         """
 
     async def history(

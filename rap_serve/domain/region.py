@@ -58,6 +58,16 @@ def checked_box(box: Sequence[float], width: float, height: float) -> BoxXyxy:
     return (left, top, right, bottom)
 
 
+def cut_out(image: Pixels, box: BoxXyxy) -> Pixels:
+    """The pixels that the box touches, at least one each way, as a picture of its own.
+
+    Raises InvalidInput where the box covers nothing of the picture.
+    """
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = checked_box(box, width, height)
+    return np.ascontiguousarray(image[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))])
+
+
 def intersection_over_union(a: BoxXyxy, b: BoxXyxy) -> float:
     """Overlap of two boxes, 0-1."""
     width = min(a[2], b[2]) - max(a[0], b[0])

@@ -2,16 +2,22 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, islice
+from typing import TypeAlias, TypeVar
 
 from rap_serve.domain.concept import Avatar, Owner, Vector, new_ulid
-from rap_serve.domain.errors import Unavailable
-from rap_serve.domain.ports import BlobStore, Detector, Picture, Pictures
-from rap_serve.domain.region import BoxXyxy, Pixels, scaled, whole_picture
+from rap_serve.domain.errors import InvalidInput, RapError, Unavailable
+from rap_serve.domain.ports import BlobStore, Detector, NewBlob, Picture, Pictures
+from rap_serve.domain.region import BoxXyxy, Pixels, cut_out, scaled, whole_picture
 from rap_serve.services.embedding import EmbeddingModel, EmbeddingModels
 
 LEAST_SHARE = 0.02
+CROPS_AT_ONCE = 16
+"""Crops in one call to an embedder: it prepares the next ones meanwhile, and other callers get in between."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +45,19 @@ class AvatarDraft:
         return scaled(self.picture.checked_box(self.box_xyxy), self.picture.scale)
 
 
+Asked: TypeAlias = tuple[Sequence[AvatarDraft], str]
+"""The pictures of one thing, and its category."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cut:
+    """A draft, and what of it is embedded. ``box``: in pixels of ``picture.pixels``; None for all of the picture."""
+
+    draft: AvatarDraft
+    box: BoxXyxy | None
+    crop: Pixels
+
+
 class Enrol:
     """Makes avatars. Where no box is given, the detector says where the thing is."""
 
@@ -59,8 +78,22 @@ class Enrol:
 
     async def __call__(self, owner: Owner, drafts: Sequence[AvatarDraft], category: str) -> tuple[Avatar, ...]:
         """The avatars, their pictures durable; pictures are stored only once all are embedded."""
-        embedded = await asyncio.gather(*(self._embedded(d, category) for d in drafts))
-        return tuple(await asyncio.gather(*(self._stored(owner, d, *e) for d, e in zip(drafts, embedded, strict=True))))
+        (enrolled,) = await self.each(owner, [(drafts, category)])
+        if isinstance(enrolled, RapError):
+            raise enrolled
+        return enrolled
+
+    async def each(self, owner: Owner, asked: Sequence[Asked]) -> list[tuple[Avatar, ...] | RapError]:
+        """The same for several things at once, each enrolled as a whole or not at all.
+
+        One call embeds many crops, and the pictures are stored together. Raises Unavailable, Overloaded.
+        """
+        cut = await self._cut([(draft, category) for drafts, category in asked for draft in drafts])
+        groups = list(_grouped(cut, [len(drafts) for drafts, _ in asked]))
+        refused = [next((c for c in group if isinstance(c, RapError)), None) for group in groups]
+        whole = (group for group, error in zip(groups, refused, strict=True) if error is None)
+        avatars = iter(await self._enrolled(owner, [c for group in whole for c in group if isinstance(c, _Cut)]))
+        return [error or tuple(islice(avatars, len(group))) for group, error in zip(groups, refused, strict=True)]
 
     async def again(self, owner: Owner, avatars: Sequence[Avatar]) -> tuple[Avatar, ...]:
         """The same avatars, all with an embedding of the model that answers, made anew from the picture."""
@@ -80,33 +113,44 @@ class Enrol:
         """Deletes the pictures of avatars that no concept holds any more."""
         await self._blobs.delete(owner, [a.image_key for a in avatars])
 
-    async def _embedded(self, draft: AvatarDraft, category: str) -> tuple[BoxXyxy | None, dict[str, Vector]]:
-        box = draft.box_on_pixels or await self._located(draft.picture, category)
-        pixels = await self._stored_pixels(draft.picture)
-        boxes = [box or whole_picture(pixels).box_xyxy]
-        made = await asyncio.gather(*(model.embedder.embed(pixels, boxes) for model in self._models.all))
-        embeddings = {m.space.version: rows[0] for m, rows in zip(self._models.all, made, strict=True)}
-        return box and scaled(box, 1 / draft.picture.scale), embeddings
+    async def _cut(self, drafts: Sequence[tuple[AvatarDraft, str]]) -> list[_Cut | RapError]:
+        """What of each picture is to be embedded, cut out of the pixels that will be read from the store.
 
-    async def _stored_pixels(self, picture: Picture) -> Pixels:
-        """Those that will be read from the store: who embeds them again makes the same of them."""
-        return (picture if picture.verbatim else await self._pictures.load(picture.data)).pixels
+        Who embeds it again makes the same of it.
+        """
+        boxes = await asyncio.gather(*(self._box(draft, category) for draft, category in drafts))
+        lossy = [d.picture.data for d, _ in drafts if not d.picture.verbatim]
+        stored = iter(await self._pictures.load_each(lossy) if lossy else ())
+        found = []
+        for (draft, _), box in zip(drafts, boxes, strict=True):
+            picture = draft.picture if draft.picture.verbatim else next(stored)
+            found.append(_cut_out(draft, picture, box))
+        return found
 
-    async def _stored(
-        self, owner: Owner, draft: AvatarDraft, box: BoxXyxy | None, embeddings: dict[str, Vector]
-    ) -> Avatar:
-        avatar_id = new_ulid()
-        own_digest = hashlib.sha256(f"{avatar_id}:{draft.picture.digest}".encode()).hexdigest()
-        key = await self._blobs.put(owner, own_digest, draft.picture.data, draft.picture.media_type)
-        return Avatar(
-            id=avatar_id,
-            image_key=key,
-            size_bytes=len(draft.picture.data),
-            picture_size=draft.picture.original_size,
-            box_xyxy=box,
-            embeddings=embeddings,
-            shows=draft.shows,
-        )
+    async def _enrolled(self, owner: Owner, cut: Sequence[_Cut]) -> list[Avatar]:
+        crops = [c.crop for c in cut]
+        made = await asyncio.gather(*(_embedded(model, crops) for model in self._models.all))
+        ids = [new_ulid() for _ in cut]
+        keys = await self._blobs.put_all(owner, [_blob(i, c.draft.picture) for i, c in zip(ids, cut, strict=True)])
+        spaces = [model.space.version for model in self._models.all]
+        return [
+            Avatar(
+                id=avatar_id,
+                image_key=key,
+                size_bytes=len(c.draft.picture.data),
+                picture_size=c.draft.picture.original_size,
+                box_xyxy=c.box and scaled(c.box, 1 / c.draft.picture.scale),
+                embeddings=dict(zip(spaces, rows, strict=True)),
+                shows=c.draft.shows,
+            )
+            for avatar_id, key, c, *rows in zip(ids, keys, cut, *made, strict=True)
+        ]
+
+    async def _box(self, draft: AvatarDraft, category: str) -> BoxXyxy | RapError | None:
+        try:
+            return draft.box_on_pixels or await self._located(draft.picture, category)
+        except InvalidInput as error:
+            return error
 
     async def _located(self, picture: Picture, category: str) -> BoxXyxy | None:
         """The surest region of the category, if it is more than a speck of the picture."""
@@ -121,3 +165,33 @@ class Enrol:
             if (x1 - x0) * (y1 - y0) >= LEAST_SHARE * width * height:
                 return region.box_xyxy
         return None
+
+
+def _cut_out(draft: AvatarDraft, picture: Picture | RapError, box: BoxXyxy | RapError | None) -> _Cut | RapError:
+    """``picture``: as it will be read from the store."""
+    if isinstance(picture, RapError):
+        return picture
+    if isinstance(box, RapError):
+        return box
+    try:
+        return _Cut(draft, box, cut_out(picture.pixels, box) if box else picture.pixels)
+    except InvalidInput as error:
+        return error
+
+
+async def _embedded(model: EmbeddingModel, crops: Sequence[Pixels]) -> list[Vector]:
+    starts = range(0, len(crops), CROPS_AT_ONCE)
+    made = await asyncio.gather(*(model.embedder.embed_crops(crops[s : s + CROPS_AT_ONCE]) for s in starts))
+    return [row for rows in made for row in rows]
+
+
+def _blob(avatar_id: str, picture: Picture) -> NewBlob:
+    """Under a name of its own: deleting this avatar takes no other's picture away."""
+    own_digest = hashlib.sha256(f"{avatar_id}:{picture.digest}".encode()).hexdigest()
+    return NewBlob(own_digest, picture.data, picture.media_type)
+
+
+def _grouped(items: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
+    """``items`` in order, in groups of these sizes."""
+    for end, size in zip(accumulate(sizes), sizes, strict=True):
+        yield items[end - size : end]

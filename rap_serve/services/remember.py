@@ -39,7 +39,7 @@ from rap_serve.services.embedding import EmbeddingModels
 from rap_serve.services.enrol import AvatarDraft, Enrol
 from rap_serve.services.recall import Recall
 
-DRAFTS_AT_ONCE = 32
+DESCRIBED_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,21 +132,25 @@ class Remember:
         ``known``: the owner's concepts by folded name. A draft that says what one of them says leaves it unchanged.
         """
         epoch = await self._commit.epoch(owner)
-        room = asyncio.Semaphore(DRAFTS_AT_ONCE)
+        met = [_foreseen(draft, known) for draft in drafts]
+        new = [draft for draft, outcome in zip(drafts, met, strict=True) if outcome is None]
+        enrolled = await self._enrol.each(owner, [(draft.avatars, checked_category(draft.category)) for draft in new])
+        room = asyncio.Semaphore(DESCRIBED_AT_ONCE)
 
-        async def made(draft: ConceptDraft) -> Outcome:
+        async def made(draft: ConceptDraft, avatars: tuple[Avatar, ...] | RapError) -> Outcome:
+            if isinstance(avatars, RapError):
+                return avatars
             try:
-                other = known.get(fold_name(checked_name(draft.name)))
-                if other is not None:
-                    return _met(other, draft)
                 async with room:
-                    return await self._made(owner, draft, None)
+                    return await self._concept(owner, draft, avatars, None)
             except (Unavailable, Overloaded):
                 raise
             except RapError as error:
+                await self._enrol.discard(owner, avatars)
                 return error
 
-        return ConceptBatch(owner, epoch, await asyncio.gather(*(made(draft) for draft in drafts)))
+        fresh = iter(await asyncio.gather(*map(made, new, enrolled)))
+        return ConceptBatch(owner, epoch, [next(fresh) if outcome is None else outcome for outcome in met])
 
     async def stored(self, batch: ConceptBatch, *, known: Mapping[str, Concept]) -> Sequence[Outcome]:
         """What came of each draft, in as few writes as can be. Raises Unavailable, Overloaded.
@@ -187,20 +191,24 @@ class Remember:
 
     async def _made(self, owner: Owner, draft: ConceptDraft, attempt: Attempt | None) -> Concept:
         """The concept of a draft, its pictures stored; it is not."""
-        name, category = checked_name(draft.name), checked_category(draft.category)
-        info, metadata = checked_info(draft.info), checked_metadata(draft.metadata)
-        _check_avatars(draft)
-        avatars = await self._enrol(owner, draft.avatars, category)
+        _check(draft)
+        avatars = await self._enrol(owner, draft.avatars, checked_category(draft.category))
+        return await self._concept(owner, draft, avatars, attempt)
+
+    async def _concept(
+        self, owner: Owner, draft: ConceptDraft, avatars: tuple[Avatar, ...], attempt: Attempt | None
+    ) -> Concept:
+        info = checked_info(draft.info)
         told = info or await self._described(owner, draft, avatars)
         now = time.time_ns() // 1_000_000
         return Concept(
             id=attempt.write_id if attempt else new_ulid(now_ms=now),
             owner=owner,
-            name=name,
-            category=category,
+            name=checked_name(draft.name),
+            category=checked_category(draft.category),
             info=told,
             info_generated=not info and bool(told),
-            metadata=metadata,
+            metadata=checked_metadata(draft.metadata),
             version=1,
             created_at=now,
             updated_at=now,
@@ -238,6 +246,23 @@ def _met(concept: Concept, draft: ConceptDraft | Concept) -> Literal["unchanged"
     return "unchanged" if same else name_taken(draft.name)
 
 
-def _check_avatars(draft: ConceptDraft) -> None:
+def _foreseen(draft: ConceptDraft, known: Mapping[str, Concept]) -> Outcome | None:
+    """What comes of a draft before anything is made of it; None where something can be made."""
+    try:
+        other = known.get(fold_name(checked_name(draft.name)))
+        if other is not None:
+            return _met(other, draft)
+        _check(draft)
+    except RapError as error:
+        return error
+    return None
+
+
+def _check(draft: ConceptDraft) -> None:
+    """Raises InvalidInput."""
+    checked_name(draft.name)
+    checked_category(draft.category)
+    checked_info(draft.info)
+    checked_metadata(draft.metadata)
     if not any(a.shows for a in draft.avatars) or len(draft.avatars) > MAX_AVATARS:
         raise InvalidInput(f"A concept has 1 to {MAX_AVATARS} avatars.")

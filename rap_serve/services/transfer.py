@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import hashlib
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from rap_serve.domain.catalogue import Jobs
 from rap_serve.domain.concept import Avatar, Concept, Owner
-from rap_serve.domain.errors import NotFound, RapError, Unavailable
+from rap_serve.domain.errors import NotFound, RapError
 from rap_serve.domain.job import Job
-from rap_serve.domain.pack import PackedAvatar, PackLine, PackProblem, head_line, line_of
-from rap_serve.domain.ports import BlobStore, Pictures
+from rap_serve.domain.pack import PackedAvatar, PackedConcept, PackLine, PackProblem, head_line, line_of
+from rap_serve.domain.ports import BlobStore, Picture, Pictures
 from rap_serve.domain.region import scaled
 from rap_serve.services.enrol import AvatarDraft
 from rap_serve.services.recall import Recall
@@ -21,6 +23,9 @@ from rap_serve.services.run_jobs import Progress, queued
 
 GROUP = 64
 """Concepts that become one write."""
+
+GROUPS_AHEAD = 2
+"""Groups that are being made while one is stored: one is embedded, one is read and its pictures are stored."""
 
 MOST_PROBLEMS = 1_000
 ARCHIVE_TYPE = "application/octet-stream"
@@ -82,17 +87,21 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Lines of an archive, what they ask for, and what was made of that."""
+    """So many lines of an archive: those of which something was made, what it is, and what is wrong with the others.
 
+    It holds no pictures: those of the next groups need the room.
+    """
+
+    size: int
     lines: Sequence[PackLine]
-    drafts: Sequence[ConceptDraft | PackProblem]
+    problems: Sequence[PackProblem]
     batch: ConceptBatch
 
 
 class Import:
     """Takes an archive in, group by group.
 
-    A group becomes one write, while the next one is being embedded. What of it is there already, since the gateway died
+    A group becomes one write, while the next ones are being made. What of it is there already, since the gateway died
     after that write or the archive came twice, is left as it is.
     """
 
@@ -125,7 +134,7 @@ class Import:
         async with contextlib.aclosing(self._made_ahead(owner, pack, lines[done:], known)) as groups:
             async for group in groups:
                 problems += await self._stored(group, known, tally)
-                done += len(group.lines)
+                done += group.size
                 kept = {**progress.job.kept, "line": done}
                 await progress.keep(done=done, kept=kept, result=tally.result(problems[:MOST_PROBLEMS]))
         await self._blobs.delete(owner, [key])
@@ -134,34 +143,34 @@ class Import:
     async def _made_ahead(
         self, owner: Owner, pack: PackReader, lines: Sequence[PackLine], known: Mapping[str, Concept]
     ) -> AsyncGenerator[_Group, None]:
-        """Group after group, each made while the one before is stored."""
-        groups = (lines[start : start + GROUP] for start in range(0, len(lines), GROUP))
-        making: asyncio.Task[_Group] | None = None
+        """Group after group, the next ones being made while one is stored."""
+        making: deque[asyncio.Task[_Group]] = deque()
         try:
-            for group in groups:
-                ahead = asyncio.create_task(self._made(owner, pack, group, known))
-                made, making = making, ahead
-                if made is not None:
-                    yield await made
-            if making is not None:
-                yield await making
+            for start in range(0, len(lines), GROUP):
+                group = self._made(owner, pack, lines[start : start + GROUP], known)
+                making.append(asyncio.create_task(group))
+                if len(making) > GROUPS_AHEAD:
+                    yield await making.popleft()
+            while making:
+                yield await making.popleft()
         finally:
-            if making is not None:
-                making.cancel()
+            for task in making:
+                task.cancel()
 
     async def _made(
         self, owner: Owner, pack: PackReader, lines: Sequence[PackLine], known: Mapping[str, Concept]
     ) -> _Group:
-        drafts = await asyncio.gather(*(self._draft(pack, line) for line in lines))
+        drafts = await self._drafts(pack, lines)
+        good = [n for n, draft in enumerate(drafts) if isinstance(draft, ConceptDraft)]
+        problems = [draft for draft in drafts if isinstance(draft, PackProblem)]
         batch = await self._remember.made(owner, [d for d in drafts if isinstance(d, ConceptDraft)], known=known)
-        return _Group(lines, drafts, batch)
+        return _Group(len(lines), [lines[n] for n in good], problems, batch)
 
     async def _stored(self, group: _Group, known: dict[str, Concept], tally: Tally) -> list[dict[str, Any]]:
         """The problems of a group, after what can be taken in of it was; that is ``known`` then."""
         outcomes = await self._remember.stored(group.batch, known=known)
-        lines = [line for line, d in zip(group.lines, group.drafts, strict=True) if isinstance(d, ConceptDraft)]
-        problems = [d for d in group.drafts if isinstance(d, PackProblem)]
-        for line, outcome in zip(lines, outcomes, strict=True):
+        problems = list(group.problems)
+        for line, outcome in zip(group.lines, outcomes, strict=True):
             if isinstance(outcome, RapError):
                 problems.append(PackProblem(line.line, outcome.code, str(outcome), line.name))
             elif outcome == "unchanged":
@@ -172,26 +181,16 @@ class Import:
         tally.failed += len(problems)
         return [_problem(p) for p in sorted(problems, key=lambda p: p.line)]
 
-    async def _draft(self, pack: PackReader, line: PackLine) -> ConceptDraft | PackProblem:
-        if isinstance(line, PackProblem):
-            return line
-        try:
-            avatars = [await self._avatar(pack, avatar) for avatar in line.avatars]
-            return ConceptDraft(
-                name=line.name,
-                avatars=tuple(avatars),
-                category=line.category,
-                info=line.info,
-                metadata=line.metadata,
-            )
-        except Unavailable:
-            raise
-        except RapError as error:
-            return PackProblem(line.line, error.code, str(error), line.name)
-
-    async def _avatar(self, pack: PackReader, avatar: PackedAvatar) -> AvatarDraft:
-        data = await asyncio.to_thread(pack.picture, avatar.picture)
-        return AvatarDraft(await self._pictures.load(data), avatar.box_xyxy, avatar.shows)
+    async def _drafts(self, pack: PackReader, lines: Sequence[PackLine]) -> list[ConceptDraft | PackProblem]:
+        """What the lines ask for, their pictures read; all pictures in two turns of a thread."""
+        files = [a.picture for line in lines if not isinstance(line, PackProblem) for a in line.avatars]
+        read = await asyncio.to_thread(lambda: [_read(pack, name) for name in files])
+        decoded = iter(await self._pictures.load_each([data for data in read if isinstance(data, bytes)]))
+        pictures = iter([next(decoded) if isinstance(data, bytes) else data for data in read])
+        return [
+            line if isinstance(line, PackProblem) else _draft(line, list(islice(pictures, len(line.avatars))))
+            for line in lines
+        ]
 
 
 class Export:
@@ -233,6 +232,32 @@ class Export:
             return PackedAvatar(name, shows=avatar.shows)
         width = (await self._pictures.load(data)).original_size[0]
         return PackedAvatar(name, scaled(avatar.box_xyxy, width / avatar.picture_size[0]), avatar.shows)
+
+
+def _read(pack: PackReader, name: str) -> bytes | RapError:
+    try:
+        return pack.picture(name)
+    except RapError as error:
+        return error
+
+
+def _draft(line: PackedConcept, pictures: Sequence[Picture | RapError]) -> ConceptDraft | PackProblem:
+    try:
+        return ConceptDraft(
+            name=line.name,
+            avatars=tuple(map(_avatar, line.avatars, pictures)),
+            category=line.category,
+            info=line.info,
+            metadata=line.metadata,
+        )
+    except RapError as error:
+        return PackProblem(line.line, error.code, str(error), line.name)
+
+
+def _avatar(avatar: PackedAvatar, picture: Picture | RapError) -> AvatarDraft:
+    if isinstance(picture, RapError):
+        raise picture
+    return AvatarDraft(picture, avatar.box_xyxy, avatar.shows)
 
 
 def _so_far(job: Job) -> tuple[Tally, list[dict[str, Any]]]:

@@ -49,6 +49,10 @@ class InProcess:
         crops = self.embedder.preprocess(pixels, boxes_xyxy)
         return await asyncio.to_thread(self.embedder.forward, crops)
 
+    async def embed_crops(self, crops: Sequence[Pixels]) -> Matrix:
+        """What the embedder makes of the crops."""
+        return await asyncio.to_thread(self.embedder.forward, self.embedder.preprocess_crops(crops))
+
 
 class Turned:
     """The shipped embedder, its space turned and widened: as good as it, and comparable with nothing that it made."""
@@ -62,6 +66,10 @@ class Turned:
     async def embed(self, pixels: Pixels, boxes_xyxy: Sequence[BoxXyxy]) -> Matrix:
         """See Embedder."""
         return np.asarray(await self._models.embed(pixels, boxes_xyxy) @ self._turn, np.float32)
+
+    async def embed_crops(self, crops: Sequence[Pixels]) -> Matrix:
+        """See Embedder."""
+        return np.asarray(await self._models.embed_crops(crops) @ self._turn, np.float32)
 
 
 def models_of(space: EmbeddingSpace) -> EmbeddingModels:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rap_serve.adapters.blob_store import FsspecBlobStore
+from rap_serve.adapters.blob_store import FILES_AT_ONCE, FsspecBlobStore
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.sealed_blobs import SealedBlobStore
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import InvalidInput, NotFound, Unavailable
-from rap_serve.domain.ports import BlobStore
+from rap_serve.domain.ports import BlobStore, NewBlob
 
 DATA = b"\xff\xd8 a picture \x00\n"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -39,6 +39,23 @@ async def test_what_was_stored_comes_back(blobs: BlobStore, owner: Owner, media_
     key = await blobs.put(owner, DIGEST, DATA, media_type)
     assert key == f"{owner.scope}/{DIGEST}.{extension}"
     assert await blobs.get(owner, key) == (DATA, media_type)
+
+
+async def test_many_are_stored_together(blobs: BlobStore, owner: Owner) -> None:
+    """More than are ever open at once, one of them twice; their keys come in order, and nothing else is left."""
+    numbers = [*range(FILES_AT_ONCE + 5), 0]
+    wanted = [NewBlob(hashlib.sha256(bytes([n])).hexdigest(), bytes([n]), "image/png") for n in numbers]
+    keys = await blobs.put_all(owner, wanted)
+    assert [(await blobs.get(owner, key))[0] for key in keys] == [bytes([n]) for n in numbers]
+    assert await blobs.keys(owner) == sorted(set(keys))
+    assert await blobs.put_all(owner, []) == []
+
+
+async def test_a_bad_one_among_many_leaves_nothing(blobs: BlobStore, owner: Owner) -> None:
+    """A name is checked before anything is written."""
+    with pytest.raises(InvalidInput):
+        await blobs.put_all(owner, [NewBlob(DIGEST, DATA, "image/png"), NewBlob("../up", DATA, "image/png")])
+    assert await blobs.keys(owner) == []
 
 
 async def test_the_same_bytes_are_kept_once(blobs: BlobStore, owner: Owner) -> None:

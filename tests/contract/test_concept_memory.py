@@ -167,6 +167,20 @@ async def test_deleting_gives_back_what_it_was(memory: MilvusMemory, owner: Owne
         await memory.put(next_version(stored), expected_version=1)
 
 
+async def test_several_are_removed_together(memory: MilvusMemory, owner: Owner) -> None:
+    """Whatever versions they are at, their history too; the others stay, and what is not there is no error."""
+    kept, *gone = stored = [concept(owner, f"thing-{n}") for n in range(4)]
+    await memory.add(owner, stored)
+    await memory.put(next_version(gone[0]), expected_version=1)
+    await memory.remove(owner, [*(c.id for c in gone), "nobody"])
+    await memory.remove(owner, [gone[0].id])
+    assert [c.id for c in (await memory.library(owner)).concepts] == [kept.id]
+    assert await memory.history(owner, gone[0].id) == ()
+    assert [
+        [n.concept_id for n in row] for row in await memory.nearest(owner, vector_of(gone[1].avatars[0])[None], k=4)
+    ] == [[kept.id]]
+
+
 @pytest.mark.parametrize("concept_id", ["", 'x" or scope != "', "../up", "no such", "x" * 65, "\x00"])
 async def test_an_id_that_cannot_be_is_not_found(memory: MilvusMemory, owner: Owner, concept_id: str) -> None:
     """Ids from addresses never reach the filter language unchecked."""

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder
+from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder, crops_in
 from rap_serve.domain.errors import InvalidInput
+from rap_serve.domain.region import cut_out
 
 FOLDER = Path(__file__).parents[2] / "models" / "tiny" / "embedder"
 BOXES = [(0.0, 0.0, 50.0, 60.0), (20.0, 10.0, 100.0, 90.0), (-5.0, -5.0, 400.0, 300.0)]
@@ -42,6 +43,22 @@ def test_a_crop_has_the_same_vector_alone_and_in_a_batch(embedder: OpenClipEmbed
     together = embedder.forward(Crops.joined(crops))
     alone = np.concatenate([embedder.forward(crop) for crop in crops])
     assert np.allclose(together, alone, atol=1e-4)
+
+
+def test_what_was_cut_out_before_is_prepared_alike(embedder: OpenClipEmbedder, picture: np.ndarray) -> None:
+    """To the last bit: an import sends crops, a retrieval sends the picture."""
+    sent = embedder.preprocess_crops([cut_out(picture, box) for box in BOXES])
+    cut_here = embedder.preprocess(picture, BOXES)
+    assert np.array_equal(sent.pixels, cut_here.pixels) and np.array_equal(sent.colour, cut_here.colour)
+
+
+def test_a_large_call_goes_in_parts(embedder: OpenClipEmbedder, picture: np.ndarray) -> None:
+    """In order, none larger than a batch may be, and one where there is nothing."""
+    crops = embedder.preprocess(picture, BOXES)
+    parts = crops.parts(2)
+    assert [len(part) for part in parts] == [2, 1] and crops_in(parts) == 3
+    assert np.array_equal(Crops.joined(parts).pixels, crops.pixels)
+    assert [len(part) for part in embedder.preprocess(picture, []).parts(2)] == [0]
 
 
 def test_no_boxes_give_no_vectors(embedder: OpenClipEmbedder, picture: np.ndarray) -> None:

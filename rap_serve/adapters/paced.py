@@ -1,0 +1,53 @@
+"""A model's forward passes: timed, counted, and telling how long the next batch may be gathered."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from rap_serve.domain.gathering import Gathering
+from rap_serve.observability.batches import BatchMetrics
+
+Item = TypeVar("Item")
+Row = TypeVar("Row")
+T = TypeVar("T")
+
+
+class Paced(Generic[Item, Row]):
+    """Around a forward pass that takes many items and gives as many rows. Passes come one at a time."""
+
+    def __init__(
+        self,
+        forward: Callable[[Sequence[Item]], list[Row]],
+        *,
+        size: Callable[[Sequence[Item]], int],
+        most_seconds: float,
+        metrics: BatchMetrics,
+    ) -> None:
+        """``size``: how much a batch holds, as its limit counts. ``most_seconds``: no batch is gathered for longer."""
+        self._forward = forward
+        self._size = size
+        self._pace = Gathering(most_seconds=most_seconds)
+        self._metrics = metrics
+        self._last_seconds = 0.0
+
+    def forward(self, items: Sequence[Item]) -> list[Row]:
+        """The rows of a batch; to be called in a thread."""
+        size, began = self._size(items), time.monotonic()
+        self._pace.began(size, began)
+        try:
+            return self._forward(items)
+        finally:
+            self._last_seconds = time.monotonic() - began
+            self._pace.ended(size, self._last_seconds)
+            self._metrics.forward(size, self._last_seconds)
+
+    def wait_seconds(self) -> float:
+        """How long to gather a batch whose first item comes now."""
+        return self._pace.wait_seconds(time.monotonic())
+
+    async def counted(self, call: Awaitable[T]) -> T:
+        """What a call gets out of a batch; how long it was kept waiting for its forward pass is counted."""
+        began = time.monotonic()
+        result = await call
+        self._metrics.waited(max(0.0, time.monotonic() - began - self._last_seconds))
+        return result
