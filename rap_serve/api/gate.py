@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rap_serve.api.errors import answer_for
+from rap_serve.api.errors import answer_for, note
 from rap_serve.domain.concept import new_ulid
 from rap_serve.domain.errors import RapError, TooLarge
 from rap_serve.domain.tenancy import Allowance, Caller, KeyScope
@@ -95,6 +95,7 @@ class Gate:
                 await self._keyed(request)
             body = await self._bounded(request, receive)
         except RapError as error:
+            note(request, error)
             await answer_for(error)(scope, receive, send)
             return
         await self._app(scope, body, send)
