@@ -84,7 +84,9 @@ class Stores:
     async def _catalogued(self, owner: Owner) -> tuple[str, Amounts]:
         query = select(owners.c.shelf, owners.c.concepts, owners.c.avatars, owners.c.bytes).where(at(owner))
         found = await self.database.read(lambda connection: connection.execute(query).first())
-        return ("", Amounts()) if found is None else (found[0], Amounts(*found[1:]))
+        if found is None:
+            return "", Amounts()
+        return found[0], Amounts(concepts=found[1], avatars=found[2], bytes=found[3])
 
     def _files(self, owner: Owner) -> set[str]:
         return {f"{owner.scope}/{path.name}" for path in (self.blobs / owner.scope).glob("*") if path.is_file()}

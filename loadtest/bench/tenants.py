@@ -12,6 +12,7 @@ and on the other, so that whatever else the machine does slows both: ``cold``, a
 import argparse
 import asyncio
 import json
+import os
 import random
 import time
 from collections import defaultdict
@@ -22,14 +23,16 @@ from typing import TypeAlias
 
 import numpy as np
 import psutil
+from sqlalchemy import Connection, insert, select
 from tqdm import tqdm
 
 from rap_serve.adapters.calibration import load_calibration
 from rap_serve.adapters.catalogue.database import Database
-from rap_serve.adapters.catalogue.owners import SqlOwners
+from rap_serve.adapters.catalogue.owners import KEY_BYTES, SqlOwners, closed
+from rap_serve.adapters.catalogue.schema import owners as known
+from rap_serve.adapters.catalogue.schema import tenants
 from rap_serve.adapters.catalogue.shelves import SqlShelves
 from rap_serve.adapters.catalogue.spaces import SqlSpaces
-from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.local_cache import LocalCache
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
@@ -43,7 +46,7 @@ from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.ports import Moment
 from rap_serve.domain.region import BoxXyxy, Pixels
-from rap_serve.domain.tenancy import Tenant, shared_shelf
+from rap_serve.domain.tenancy import shared_shelf
 from rap_serve.services.embedding import EmbeddingModel, EmbeddingModels
 from rap_serve.services.recall import Recall
 from rap_serve.settings import model_path
@@ -58,6 +61,7 @@ TENANTS_A_WRITE = 50
 SETTLE_SECONDS = 5.0
 STARTS = 10
 SECONDS = 120.0
+MASTER_KEY = b"b" * 32
 KINDS = ("cold", "warm", "nearest")
 
 
@@ -98,14 +102,13 @@ class Bench:
         self.data = folder / "data"
         self._server = _server(self.data, milvus)
         self._database = Database(f"sqlite:///{folder / 'catalogue.sqlite3'}")
-        self._tenants = SqlTenants(self._database)
         self._shelves = shelves
 
     def __enter__(self) -> "Bench":
         _started(self._server)
         uri = self._server.uri
         self._shelved = ShelvedMemory(SqlShelves(self._database), lambda shelf: _shelf(uri, shelf))
-        self._owners = SqlOwners(self._database, master_key=b"b" * 32)
+        self._owners = SqlOwners(self._database, master_key=MASTER_KEY)
         self._memory = SealedMemory(self._shelved, self._owners, space=SPACE)
         model = EmbeddingModel(SPACE, _NoEmbedder(), load_calibration(model_path("models/tiny/embedder")))
         self._models = EmbeddingModels([model], SqlSpaces(self._database))
@@ -119,30 +122,47 @@ class Bench:
         """Begins with no copies."""
         self._recall = Recall(self._memory, LocalCache(max_bytes=CACHE_BYTES), self._models)
 
-    async def fill(self, tenants: int, concepts: int) -> None:
-        """``tenants`` with one user each; those that are missing."""
-        there = await self._owners.count()
+    async def fill(self, many: int, concepts: int) -> None:
+        """``many`` tenants with one user each; those that are missing."""
+        query = select(known.c.tenant)
+        there = set(await self._database.read(lambda connection: list(connection.execute(query).scalars())))
         shelves = defaultdict(list)
-        for number in range(there, tenants):
-            shelves[shared_shelf(owner_of(number).tenant, self._shelves)].append(number)
+        for number in range(many):
+            if owner_of(number).tenant not in there:
+                shelves[shared_shelf(owner_of(number).tenant, self._shelves)].append(number)
         groups = [
             (shelf, some[start : start + TENANTS_A_WRITE])
             for shelf, some in shelves.items()
             for start in range(0, len(some), TENANTS_A_WRITE)
         ]
-        rng = np.random.default_rng(there)
+        rng = np.random.default_rng(len(there))
         for shelf, some in tqdm(groups, desc="writes", mininterval=10):
             filling = Filling(self._server.uri, shelf)
             sealed = SealedMemory(filling, self._owners, space=SPACE)
+            await self._enter([owner_of(number) for number in some], shelf)
             for owner in map(owner_of, some):
-                await self._tenants.add(Tenant(id=owner.tenant, shelf=shelf), None)
                 await sealed.add(owner, [concept(owner, n, rng) for n in range(concepts)])
             await asyncio.to_thread(filling.write)
             await filling.close()
 
-    async def check(self, tenants: int, concepts: int) -> None:
+    async def _enter(self, some: Sequence[Owner], shelf: str) -> None:
+        """Into the catalogue, all at once, with a seal for each."""
+        of_tenants = [{"id": o.tenant, "state": "active", "created_at": 1, "revision": 0, "shelf": shelf} for o in some]
+        seals = [closed(MASTER_KEY, os.urandom(KEY_BYTES), owner.scope) for owner in some]
+        of_owners = [
+            {"tenant": owner.tenant, "user": owner.user, "created_at": 1, "shelf": shelf, "sealed_key": seal}
+            for owner, seal in zip(some, seals, strict=True)
+        ]
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert(tenants), of_tenants)
+            connection.execute(insert(known), of_owners)
+
+        await self._database.write(work)
+
+    async def check(self, many: int, concepts: int) -> None:
         """Raises where somebody has not got what was written."""
-        for number in random.Random(1).sample(range(tenants), min(50, tenants)):
+        for number in random.Random(1).sample(range(many), min(50, many)):
             found = len((await self._recall(owner_of(number))).concepts)
             if found != concepts:
                 raise RuntimeError(f"{owner_of(number)} has {found} concepts")
@@ -238,8 +258,8 @@ async def measured(few: Bench, many: Bench, options: argparse.Namespace) -> dict
         times: dict[str, list[float]] = {"few": [], "many": []}
         for _ in tqdm(range(options.reads), desc=kind, mininterval=10):
             queries = vectors.normal(size=(CROPS, SPACE.dim)).astype(np.float32)
-            for name, bench, tenants in (("few", few, options.few), ("many", many, options.many)):
-                times[name].append(await bench.seconds(kind, owner_of(rng.randrange(tenants)), queries))
+            for name, bench, count in (("few", few, options.few), ("many", many, options.many)):
+                times[name].append(await bench.seconds(kind, owner_of(rng.randrange(count)), queries))
         figures[kind] = {
             f"{name}_p{share}_ms": round(1_000 * float(np.percentile(some, share)), 2)
             for name, some in times.items()
@@ -251,9 +271,9 @@ async def measured(few: Bench, many: Bench, options: argparse.Namespace) -> dict
 
 async def run(few: Bench, many: Bench, options: argparse.Namespace) -> dict[str, object]:
     """The figures, and the ratio of many to few."""
-    for bench, tenants in ((few, options.few), (many, options.many)):
-        await bench.fill(tenants, options.concepts)
-        await bench.check(tenants, options.concepts)
+    for bench, count in ((few, options.few), (many, options.many)):
+        await bench.fill(count, options.concepts)
+        await bench.check(count, options.concepts)
     await asyncio.sleep(SETTLE_SECONDS)
     figures = await measured(few, many, options)
     more = (options.many - options.few) * options.concepts
