@@ -7,6 +7,7 @@ Two servers are filled, one for few tenants and one for many; what is in the fol
 owners at random are searched through all that a gateway has (catalogue, seals, shelves, copies), in turn on the one
 and on the other, so that whatever else the machine does slows both: ``cold``, an owner whom nobody has asked for yet;
 ``warm``, one whose library is kept; ``nearest``, vector search in Milvus without any copy. A search is of four crops.
+``server_cpu``: what the server's processors spent on one search, its rest included, which no other load changes.
 """
 
 import argparse
@@ -184,9 +185,17 @@ class Bench:
     @property
     def memory_bytes(self) -> int:
         """Of the server."""
+        return sum(process.memory_info().rss for process in self._processes())
+
+    @property
+    def cpu_seconds(self) -> float:
+        """That the server has spent so far."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
         assert self._server.pid is not None
-        process = psutil.Process(self._server.pid)
-        return sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))
+        first = psutil.Process(self._server.pid)
+        return [first, *first.children(recursive=True)]
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -256,6 +265,7 @@ async def measured(few: Bench, many: Bench, options: argparse.Namespace) -> dict
     figures: dict[str, dict[str, float]] = {}
     for kind in KINDS:
         times: dict[str, list[float]] = {"few": [], "many": []}
+        before = [bench.cpu_seconds for bench in (few, many)]
         for _ in tqdm(range(options.reads), desc=kind, mininterval=10):
             queries = vectors.normal(size=(CROPS, SPACE.dim)).astype(np.float32)
             for name, bench, count in (("few", few, options.few), ("many", many, options.many)):
@@ -265,6 +275,9 @@ async def measured(few: Bench, many: Bench, options: argparse.Namespace) -> dict
             for name, some in times.items()
             for share in (50, 99)
         }
+        spent = [bench.cpu_seconds - began for bench, began in zip((few, many), before, strict=True)]
+        for name, seconds in zip(times, spent, strict=True):
+            figures[kind][f"{name}_server_cpu_ms"] = round(1_000 * seconds / options.reads, 2)
         figures[kind]["ratio_p50"] = round(float(np.median(times["many"]) / np.median(times["few"])), 2)
     return figures
 
