@@ -160,7 +160,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     )
 
     async def check_ready() -> None:
-        await asyncio.gather(memory.ping(), ping(models.detector, models.mllm, *models.embedders))
+        await asyncio.gather(database.ping(), memory.ping(), ping(models.detector, models.mllm, *models.embedders))
 
     return UseCases(
         authenticate=authenticate,

@@ -6,7 +6,8 @@ Each client has connections of its own. Writes carry an idempotency key and are 
 there is an answer; half of the edits say which version they replace. ``--outages gateway|milvus|redis`` kills one
 of these parts again and again; Redis (of ``--redis-port``) is also emptied, paused and restarted.
 ``--outages move|re-embed`` has an operator move the tenant, or change the embedder, to and fro instead, and some of
-what is asked for are pictures. In the end all that was ever written is read once more.
+what is asked for are pictures. In the end all that was ever written is read once more, and memory, pictures and
+catalogue are held against each other.
 """
 
 import argparse
@@ -24,10 +25,14 @@ import httpx
 from tqdm import tqdm
 
 from loadtest import drawn
-from loadtest.changes import CHANGES, change_of
+from loadtest.changes import CHANGES, TENANT, change_of
 from loadtest.gateways import METRICS_SECONDS, requests_by_gateway
 from loadtest.history import GONE, Event, Kind, violations
 from loadtest.outages import LocalRedis, Outage, kill_of, outages
+from loadtest.processes import milvus_uri
+from loadtest.wholeness import Stores
+from rap_serve.adapters.catalogue.database import Database
+from rap_serve.domain.concept import Owner
 
 CONCEPTS_AT_FIRST = 3
 PATIENCE_SECONDS = 300.0
@@ -50,6 +55,7 @@ class World:
     names: dict[str, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     made: int = 0
 
 
@@ -182,6 +188,8 @@ class Client:
                 self._world.answers[f"{method} {type(error).__name__}"] += 1
             else:
                 self._world.answers[f"{method} {answer.status_code}"] += 1
+                if answer.status_code >= 500:
+                    self._world.reasons[_reason(answer)] += 1
                 if answer.status_code < 500 and answer.status_code != 429 and not _under_way(answer):
                     return answer, began
             if time.monotonic() > patience:
@@ -250,9 +258,11 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
         "seconds": round(seconds, 1),
         "events": dict(Counter(e.kind for e in world.events)),
         "answers": dict(sorted(world.answers.items())),
+        "refused": dict(world.reasons),
         "requests_by_gateway": dict(await requests_by_gateway(service["url"]) - before),
         "violations": dict(Counter(v.promise for v in wrong)),
         "duplicates": unknown,
+        "stored": await stored(options.home, world),
         "first": [asdict(v) for v in wrong[:5]],
     }
 
@@ -277,6 +287,24 @@ def _kinds(options: argparse.Namespace) -> dict[str, Outage]:
     if options.outages in CHANGES:
         return change_of(options.home, options.outages)
     return kill_of(options.home, options.outages)
+
+
+async def stored(home: Path, world: World) -> dict[str, Any]:
+    """What lies in the stores of the run's owners."""
+    database = Database(f"sqlite:///{home / 'catalogue.sqlite3'}")
+    stores = Stores(milvus_uri(home), home / "blobs", database)
+    try:
+        return await stores.examined([Owner(TENANT, user) for user in world.owners])
+    finally:
+        await database.close()
+
+
+def _reason(answer: httpx.Response) -> str:
+    """In the service's words; what its proxy answers by itself has no envelope."""
+    try:
+        return str(answer.json()["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return f"no envelope: {answer.text[:80]}"
 
 
 def _under_way(answer: httpx.Response) -> bool:

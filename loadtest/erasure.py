@@ -5,7 +5,8 @@
 All that is written bears a mark: names, categories, texts, metadata and the bytes of the pictures. Writers go on while
 their user is erased; what was acknowledged before must be out of reach at once, by every route. Each user is erased a
 second time when the writers have stopped. Then memory is flushed and compacted, Redis saved, and every file of the
-home, of Ray's session, of Redis and of ``--also`` is searched for the marks, in several spellings.
+home, of Ray's session, of Redis and of ``--also`` is searched for the marks, in several spellings. Ids of what was
+erased say nothing and may stay where writes are logged; in which files they do is reported beside.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow
 import pyarrow.parquet
 import redis
 from pymilvus import MilvusClient, MilvusException
@@ -35,6 +37,7 @@ CONCEPTS = 4
 WRITE_SECONDS = 3.0
 PATIENCE_SECONDS = 120.0
 CHUNK_BYTES = 64_000_000
+PARQUET = b"PAR1"
 
 
 @dataclass(eq=False)
@@ -135,21 +138,29 @@ async def one(url: str, key: str, marked: Marked, writers: int) -> dict[str, Any
         return {"resurrected": resurrected, "left": len(left), "receipt": receipt}
 
 
-def settled(home: Path, port: int | None) -> list[Path]:
-    """Where Redis has saved its data, after the memory was flushed and compacted as far as its server can."""
-    with suppress(LookupError):
-        memory = MilvusClient(milvus_uri(home))
-        for table in memory.list_collections():
-            memory.flush(table)
-            with suppress(MilvusException):
-                memory.compact(table)
-        memory.close()
+def settled(home: Path, port: int | None) -> tuple[dict[str, str], list[Path]]:
+    """How the compaction of each collection ended, after a flush; and where Redis has saved its data."""
+    memory = MilvusClient(milvus_uri(home))
+    compacted = {table: _compacted(memory, table) for table in memory.list_collections()}
+    memory.close()
     if port is None:
-        return []
+        return compacted, []
     cache = redis.Redis(port=port)
     cache.save()
     config = cache.config_get("dir", "dbfilename")
-    return [Path(str(config["dir"])) / str(config["dbfilename"])]
+    return compacted, [Path(str(config["dir"])) / str(config["dbfilename"])]
+
+
+def _compacted(memory: MilvusClient, table: str) -> str:
+    memory.flush(table)
+    try:
+        job = memory.compact(table)
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while (state := str(memory.get_compaction_state(job))) != "Completed" and time.monotonic() < patience:
+            time.sleep(0.5)
+        return state
+    except MilvusException as error:
+        return str(error.message)[:80]
 
 
 def places(home: Path, also: list[Path]) -> list[Path]:
@@ -168,8 +179,17 @@ def contents(path: Path) -> Iterator[bytes]:
         while chunk := file.read(CHUNK_BYTES):
             yield before + chunk
             before = chunk[-1_000:]
-    if path.suffix == ".parquet":
-        yield str(pyarrow.parquet.read_table(path).to_pydict()).encode()
+    yield from tables_in(path.read_bytes())
+
+
+def tables_in(data: bytes) -> Iterator[bytes]:
+    """The values of each Parquet table in it; Milvus wraps them into files of its own."""
+    start = data.find(PARQUET)
+    while start >= 0 and (end := data.find(PARQUET, start + len(PARQUET))) >= 0:
+        with suppress(pyarrow.ArrowException, OSError):
+            table = pyarrow.parquet.read_table(pyarrow.BufferReader(data[start : end + len(PARQUET)]))
+            yield str(table.to_pydict()).encode()
+        start = data.find(PARQUET, end + len(PARQUET))
 
 
 def spellings(mark: str) -> dict[str, list[bytes]]:
@@ -198,6 +218,16 @@ def searched(files: list[Path], marks: list[str]) -> dict[str, Any]:
     return {"files": len(files), "bytes": size, "found": dict(found)}
 
 
+def naming(files: list[Path], ids: list[str]) -> dict[str, int]:
+    """How many files hold any of these ids, by the folder that holds them and by ending."""
+    held: Counter[str] = Counter()
+    words = [concept_id.encode() for concept_id in ids]
+    for path in tqdm(files, desc="ids", mininterval=10):
+        with suppress(FileNotFoundError):
+            held[f"{path.parent.name}/*{path.suffix}"] += any(word in data for data in contents(path) for word in words)
+    return dict(+held)
+
+
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     """The figures."""
     service = json.loads((options.home / "service.json").read_text())
@@ -207,13 +237,15 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         await one(service["url"], service["api_key"], marked, options.writers)
         for marked in tqdm(users, desc="users", mininterval=10)
     ]
-    saved = await asyncio.to_thread(settled, options.home, options.redis_port)
+    compacted, saved = await asyncio.to_thread(settled, options.home, options.redis_port)
     marks = [marked.mark for marked in users]
     control = options.home / "control.txt"
     planted = secrets.token_hex(10)
     control.write_bytes(b"\n".join(word for words in spellings(planted).values() for word in words))
     files = places(options.home, [*saved, *options.also])
     found = await asyncio.to_thread(searched, files, marks)
+    ids = [concept for marked in users for concept in marked.concepts]
+    holding = await asyncio.to_thread(naming, files, ids)
     check = searched([control], [planted])["found"]
     control.unlink()
     return {
@@ -222,7 +254,9 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         "acknowledged": sum(len(marked.concepts) for marked in users),
         "resurrected": [path for outcome in outcomes for path in outcome["resurrected"]],
         "left_in_the_end": sum(outcome["left"] for outcome in outcomes),
+        "compacted": compacted,
         "search": found,
+        "files_with_ids": holding,
         "spellings_found_where_planted": len(check),
         "receipt": outcomes[0]["receipt"],
     }

@@ -44,9 +44,11 @@ def role(process: psutil.Process) -> str:
 
 
 def milvus_uri(home: Path) -> str:
-    """Where the service's own Milvus Lite server listens."""
+    """Where the Milvus that belongs to the home listens: its own Lite server, or one of ``loadtest.milvus_server``."""
     for process in service_processes(home):
         line = process.cmdline()
         if "rap_serve.adapters.milvus_lite_server" in line:
             return f"http://127.0.0.1:{line[-1]}"
-    raise LookupError(f"The service of {home} runs no Milvus Lite server.")
+        if "loadtest.milvus_server" in line:
+            return f"http://127.0.0.1:{line[line.index('--port') + 1]}"
+    raise LookupError(f"The service of {home} runs no Milvus of its own.")

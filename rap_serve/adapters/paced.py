@@ -26,24 +26,24 @@ class Paced(Generic[Item, Row]):
         """``size``: how much a batch holds, as its limit counts. ``most_seconds``: no batch is gathered for longer."""
         self._forward = forward
         self._size = size
-        self._pace = Gathering(most_seconds=most_seconds)
+        self._gathering = Gathering(most_seconds=most_seconds)
         self._metrics = metrics
         self._last_seconds = 0.0
 
     def forward(self, items: Sequence[Item]) -> list[Row]:
         """The rows of a batch; to be called in a thread."""
         size, began = self._size(items), time.monotonic()
-        self._pace.began(size, began)
+        self._gathering.began(size, began)
         try:
             return self._forward(items)
         finally:
             self._last_seconds = time.monotonic() - began
-            self._pace.ended(size, self._last_seconds)
+            self._gathering.ended(size, self._last_seconds)
             self._metrics.forward(size, self._last_seconds)
 
     def wait_seconds(self) -> float:
         """How long to gather a batch whose first item comes now."""
-        return self._pace.wait_seconds(time.monotonic())
+        return self._gathering.wait_seconds(time.monotonic())
 
     async def counted(self, call: Awaitable[T]) -> T:
         """What a call gets out of a batch; how long it was kept waiting for its forward pass is counted."""

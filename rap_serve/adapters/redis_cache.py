@@ -51,6 +51,7 @@ TTL_SECONDS = 3_600
 GENERATION_TTL_SECONDS = 86_400
 MAX_PACK_BYTES = 16_000_000
 TURN_SECONDS = 5.0
+AWAY_SECONDS = 2.0  # a busy machine lets a call to Redis time out now and then, and a write that was refused costs more
 POLL_SECONDS = 0.02
 SINCE = "rap:1:since"
 
@@ -192,18 +193,20 @@ class RedisCache:
 
         What was before, None where there was no mark to set; and whether no other gateway can be writing.
         """
-        patience = time.monotonic() + TURN_SECONDS
+        began = time.monotonic()
         arguments = [*self._arguments(), self._unsettled[owner.scope], self._lease_ms]
-        try:
-            while (found := await self._try(lambda: self._begin(_keys(owner), arguments))) is None:
-                if time.monotonic() > patience:
-                    raise Unavailable("Another gateway is writing to this memory; try again.")
-                await asyncio.sleep(POLL_SECONDS)
-        except RedisAway:
-            if self._sole_gateway:
-                return None, True
-            raise Unavailable("The shared cache is away, and without it a write could stay unseen.") from None
-        return _generation(found[0]), bool(found[1])
+        while True:
+            try:
+                if (found := await self._try(lambda: self._begin(_keys(owner), arguments))) is not None:
+                    return _generation(found[0]), bool(found[1])
+            except RedisAway:
+                if self._sole_gateway:
+                    return None, True
+                if time.monotonic() > began + AWAY_SECONDS:
+                    raise Unavailable("The shared cache is away, and without it a write could stay unseen.") from None
+            if time.monotonic() > began + TURN_SECONDS:
+                raise Unavailable("Another gateway is writing to this memory; try again.")
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _settle(self, owner: Owner, moment: Moment | None) -> None:
         """Replaces the generation; to be called by whose turn it is. Raises Unavailable."""

@@ -69,6 +69,13 @@ def response(message: str, *, status: int, code: str, param: str | None = None) 
     return JSONResponse(envelope(message, status=status, code=code, param=param), status, headers)
 
 
+def note(request: Request, error: errors.RapError) -> None:
+    """Writes down why a request failed, where it is our fault."""
+    if status_of(error) >= 500:
+        request_id = getattr(request.state, "request_id", None)
+        structlog.get_logger().warning("refused", request_id=request_id, code=error.code, reason=str(error))
+
+
 def answer_for(error: errors.RapError) -> JSONResponse:
     """The answer to one of our errors."""
     return response(str(error), status=status_of(error), code=error.code)
@@ -82,8 +89,9 @@ def status_of(error: errors.RapError) -> int:
 def install(app: FastAPI) -> None:
     """Makes ``app`` answer every error with the envelope, and log the ones that are our fault."""
 
-    async def ours(_: Request, error: Exception) -> JSONResponse:
+    async def ours(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, errors.RapError)
+        note(request, error)
         return answer_for(error)
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:

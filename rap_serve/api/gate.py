@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rap_serve.api.deps import ApiMetrics
-from rap_serve.api.errors import answer_for
+from rap_serve.api.errors import answer_for, note
 from rap_serve.domain.concept import new_ulid
 from rap_serve.domain.deadline import asked, within
 from rap_serve.domain.errors import InvalidInput, RapError, TooLarge
@@ -106,6 +106,7 @@ class Gate:
                 await self._keyed(request)
             body = await self._bounded(request, receive)
         except RapError as error:
+            note(request, error)
             await answer_for(error)(scope, receive, send)
             return
         await self._app(scope, body, send)

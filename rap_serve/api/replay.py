@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rap_serve.api.errors import answer_for
+from rap_serve.api.errors import answer_for, note
 from rap_serve.domain.catalogue import Attempt, Replies, Reply
 from rap_serve.domain.errors import InvalidInput, RapError, Unavailable
 
@@ -50,6 +50,7 @@ class Replay:
             body = await request.body()
             begun = await self._begun(request, key, body)
         except RapError as error:
+            note(request, error)
             await answer_for(error)(scope, receive, send)
             return
         if isinstance(begun, Reply):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from rap_serve.domain.chat import Delta, Sampling
-from rap_serve.domain.concept import NOWHERE, Owner
+from rap_serve.domain.concept import NOWHERE, Owner, fold_name
 from rap_serve.domain.errors import InvalidInput, ModelNotFound, NotFound
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Evidence
@@ -110,8 +110,8 @@ class Answer:
         return await self._retrieve(owner, query)
 
     async def _blocks(self, retrieval: Retrieval, picture: Picture | None) -> tuple[ConceptBlock, ...]:
-        """In the order of the concepts' ids, whatever their similarity, so that prefixes repeat."""
-        ordered = sorted(retrieval.evidence, key=lambda e: e.concept_id)
+        """By name, whatever the similarity, so that prefixes repeat, and after an import elsewhere, too."""
+        ordered = sorted(retrieval.evidence, key=lambda e: (fold_name(e.name), e.concept_id))
         blocks = await asyncio.gather(*(self._block(retrieval.library, e, _box_in(picture, e)) for e in ordered))
         return tuple(b for b in blocks if b is not None)
 

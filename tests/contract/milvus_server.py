@@ -74,6 +74,11 @@ class MilvusServer:
     def uri(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process under which all others of it are."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Returns once it is up; what it says is in ``server.log``."""
         import milvus

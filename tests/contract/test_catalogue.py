@@ -267,7 +267,15 @@ async def test_a_database_that_is_away_is_unavailable(tmp_path: Path) -> None:
         database = Database(url)
         with pytest.raises(Unavailable):
             await SqlTenants(database).get("t")
+        with pytest.raises(Unavailable):
+            await database.ping()
         await database.close()
+
+
+async def test_a_database_that_is_there_answers_a_ping(database: Database, another: Database) -> None:
+    """A fresh one, and one that another gateway has made."""
+    await database.ping()
+    await another.ping()
 
 
 async def test_everything_is_there_after_a_restart(url: str) -> None:

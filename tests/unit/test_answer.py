@@ -38,19 +38,24 @@ class Listener:
         yield Delta(finish_reason="stop")
 
 
-async def asked(box: BoxXyxy | None, picture: Picture | None, *, asker: Owner = OWNER) -> Listener:
-    """The model after a question about ``bo``, found in that box, in pixels as sent."""
+def dog(name: str, id_: str, image_key: str) -> Concept:
+    """One with a single picture."""
+    avatar = Avatar(id="a", image_key=image_key, size_bytes=1, picture_size=(1, 1), box_xyxy=None, embeddings={})
+    texts = {"name": name, "category": "dog", "info": "A dog."}
+    return Concept(id=id_, owner=OWNER, **texts, version=1, created_at=0, updated_at=0, avatars=(avatar,))
+
+
+async def asked(
+    box: BoxXyxy | None, picture: Picture | None, *, asker: Owner = OWNER, names: Sequence[str] = ("bo",)
+) -> Listener:
+    """The model after a question about ``names``, found in that box, in pixels as sent; made in their order."""
     blobs = FsspecBlobStore(f"memory://{new_ulid()}")
     key = await blobs.put(OWNER, "0" * 64, b"avatar", "image/jpeg")
-    avatar = Avatar(id="a", image_key=key, size_bytes=1, picture_size=(1, 1), box_xyxy=None, embeddings={})
-    bo = Concept(
-        id="c", owner=OWNER, name="bo", category="dog", info="A dog.", version=1, created_at=0, updated_at=0,
-        avatars=(avatar,),
-    )  # fmt: skip
-    found = Evidence("c", "bo", 1, "a", "region" if box else "mention", box)
+    known = [dog(name, str(place), key) for place, name in enumerate(names)]
+    found = [Evidence(c.id, c.name, 1, "a", "region" if box else "mention", box) for c in known]
 
     async def retrieve(owner: Owner, query: Query) -> Retrieval:
-        return Retrieval(Library.of([bo], NOWHERE), evidence=(found,))
+        return Retrieval(Library.of(known, NOWHERE), evidence=tuple(found))
 
     listener = Listener()
     answer = Answer(
@@ -89,3 +94,10 @@ async def test_a_shared_concept_is_shown_with_its_owners_picture() -> None:
     """And the prompt is the asker's all the same, with what is kept of it."""
     listener = await asked(None, None, asker=OTHER)
     assert "Info: A dog." in listener.prompt and listener.owner == OTHER
+
+
+async def test_a_prompt_is_the_same_in_whatever_order_its_concepts_were_made() -> None:
+    """So an archive gives the same answers wherever it is taken in."""
+    some, others = [await asked(None, PICTURE, names=names) for names in (("bo", "Ann", "cy"), ("cy", "bo", "Ann"))]
+    assert some.prompt == others.prompt
+    assert some.prompt.index("<Ann>") < some.prompt.index("<bo>") < some.prompt.index("<cy>")

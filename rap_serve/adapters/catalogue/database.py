@@ -38,6 +38,10 @@ class Database:
         """What ``work`` returns, once it is durable. Raises Unavailable, and what ``work`` raises, undone."""
         return await self._in_thread(work, writes=True)
 
+    async def ping(self) -> None:
+        """Returns if the catalogue is there; raises Unavailable."""
+        await self.read(lambda connection: connection.execute(select(clock.c.revision)).scalar_one())
+
     async def close(self) -> None:
         """Ends the connections."""
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)

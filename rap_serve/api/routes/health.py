@@ -20,7 +20,7 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(cases: UseCasesDep) -> dict[str, str]:
-    """The gateway, its models and its memory answer; 503 otherwise."""
+    """The gateway, its models, its memory and its catalogue answer; 503 otherwise."""
     await cases.check_ready()
     return {"status": "ready"}
 

@@ -1,0 +1,49 @@
+"""What stands in front of the gateways."""
+
+import httpx
+import pytest
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rap_serve.api.proxy import Enveloped
+
+
+async def said(app: ASGIApp) -> httpx.Response:
+    """What a client hears of an application."""
+    transport = httpx.ASGITransport(Enveloped(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+        return await http.get("/")
+
+
+async def test_a_gateway_that_dies_is_a_503() -> None:
+    """With our envelope, and when to ask again."""
+
+    async def dead(scope: Scope, receive: Receive, send: Send) -> None:
+        """Ray's proxy, after its replica's death."""
+
+    answer = await said(dead)
+    assert answer.status_code == 503 and answer.json()["error"]["code"] == "unavailable"
+    assert answer.headers["retry-after"] == "2"
+
+
+@pytest.mark.parametrize(("status", "becomes"), [(429, 429), (503, 503), (408, 503)])
+async def test_what_the_proxy_refuses_has_our_envelope(status: int, becomes: int) -> None:
+    """It answers in plain text."""
+    answer = await said(PlainTextResponse("replicas are busy", status))
+    assert answer.status_code == becomes
+    assert answer.json()["error"]["type"] == ("rate_limit_error" if becomes == 429 else "server_error")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        JSONResponse({"error": {"code": "overloaded"}}, 429),
+        JSONResponse({"status": "ok"}),
+        PlainTextResponse("metrics"),
+        Response(status_code=204),
+    ],
+)
+async def test_what_gateways_say_is_passed_on(response: Response) -> None:
+    """Whatever its status."""
+    answer = await said(response)
+    assert (answer.status_code, answer.content) == (response.status_code, response.body)
