@@ -21,6 +21,10 @@ def build(settings: Settings) -> Application:
         raise InvalidInput("Several gateways need redis.url: without it each would cache what others change.")
     if not settings.auth.secret.get_secret_value():
         raise InvalidInput("Set auth.secret (RAP_AUTH__SECRET) to a long random text, once and for ever.")
+    if settings.ingress.admission.requests >= settings.ingress.serve.max_ongoing_requests:
+        raise InvalidInput(
+            "ingress.serve.max_ongoing_requests must be above all slots and places of ingress.admission."
+        )
     detector = _deployment(DetectorDeployment, settings.detector.serve).bind(settings.detector)
     embedders = [_deployment(EmbedderDeployment, e.serve, prefix).bind(e) for prefix, e in settings.embedders.items()]
     gateway = _deployment(IngressDeployment, settings.ingress.serve)

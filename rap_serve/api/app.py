@@ -33,6 +33,7 @@ def create_app(use_cases: UseCases, *, metrics: RequestMetrics, metrics_url: str
         Gate,
         authenticate=use_cases.authenticate,
         throttle=use_cases.throttle,
+        admit=use_cases.admit,
         body_bytes=use_cases.limits.body_bytes,
         archive_bytes=use_cases.limits.archive_bytes,
         metrics=metrics,
