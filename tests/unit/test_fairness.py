@@ -3,11 +3,14 @@
 from collections import Counter, defaultdict
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rap_serve.domain.errors import InvalidInput
 from rap_serve.domain.fairness import FairLine, Waiting
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""What is tried is what comes out, not how busy the machine is."""
 
 TENANTS = ("a", "b", "c", "d")
 Asked = tuple[str, float]
@@ -30,6 +33,7 @@ def filled(requests: list[Asked], weight: dict[str, int]) -> FairLine[int]:
     return line
 
 
+@patient
 @given(asked, weights)
 def test_everybody_goes_and_each_tenants_own_in_order(requests: list[Asked], weight: dict[str, int]) -> None:
     """Work-conserving: as long as somebody waits there is a next; nobody is passed over for ever."""
@@ -42,6 +46,7 @@ def test_everybody_goes_and_each_tenants_own_in_order(requests: list[Asked], wei
         assert [w.cost for w in taken if w.tenant == tenant] == [c for t, c in requests if t == tenant]
 
 
+@patient
 @given(asked, weights)
 def test_shares_follow_weights_while_tenants_wait(requests: list[Asked], weight: dict[str, int]) -> None:
     """What two tenants that both wait were served, over weight, differs by at most one request of each."""
@@ -56,6 +61,7 @@ def test_shares_follow_weights_while_tenants_wait(requests: list[Asked], weight:
         served[taken.tenant] += taken.cost / taken.weight
 
 
+@patient
 @given(costs, st.lists(costs, min_size=10, max_size=50), weights)
 def test_a_crowd_of_one_delays_others_by_at_most_one_request(
     cost: float, crowd: list[float], weight: dict[str, int]
@@ -68,6 +74,7 @@ def test_a_crowd_of_one_delays_others_by_at_most_one_request(
     assert "b" in {line.take().tenant for _ in range(2)}
 
 
+@patient
 @given(asked, weights, st.sampled_from(TENANTS))
 def test_what_is_foreseen_ahead_is_what_is_served_before(
     requests: list[Asked], weight: dict[str, int], newcomer: str
@@ -103,6 +110,7 @@ def test_costs_settle(cost: float, expected: str) -> None:
     assert "".join(line.take().tenant for _ in range(5)) == expected
 
 
+@patient
 @given(st.lists(costs, min_size=30, max_size=60), st.lists(costs, min_size=30, max_size=60), weights)
 def test_wrong_guesses_let_nobody_pass_for_ever(guesses: list[float], true: list[float], w: dict[str, int]) -> None:
     """However wrong they are, a first request waits for one of a crowd's at most."""
@@ -137,6 +145,7 @@ def test_one_tenant_cannot_fill_the_line() -> None:
         FairLine[int](bound=0)
 
 
+@patient
 @given(st.lists(st.tuples(st.integers(0, 5_000), costs), min_size=200, max_size=300))
 def test_tenants_that_are_gone_are_forgotten(requests: list[tuple[int, float]]) -> None:
     """Thousands of tenants leave nothing behind once the line is empty."""
