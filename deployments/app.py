@@ -26,6 +26,10 @@ def build(settings: Settings, mllm: Callable[[MllmSettings], Application]) -> Ap
     for serving in (settings.ingress.serve, settings.mllm.serve):
         if serving.graceful_shutdown_seconds <= settings.ingress.deadline_seconds:
             raise InvalidInput("Set graceful_shutdown_seconds of ingress and mllm above ingress.deadline_seconds.")
+    if settings.ingress.admission.requests >= settings.ingress.serve.max_ongoing_requests:
+        raise InvalidInput(
+            "ingress.serve.max_ongoing_requests must be above all slots and places of ingress.admission."
+        )
     detector = _deployment(DetectorDeployment, settings.detector.serve).bind(settings.detector)
     embedders = [_deployment(EmbedderDeployment, e.serve, prefix).bind(e) for prefix, e in settings.embedders.items()]
     gateway = _deployment(IngressDeployment, settings.ingress.serve)

@@ -4,6 +4,9 @@ from typing import Any
 
 from rap_serve.settings import ServeSettings
 
+RETRY_AFTER_SECONDS = 2
+"""What Ray Serve tells clients where its own queue is full, which the gateway's admission comes before."""
+
 
 def serve_options(settings: ServeSettings) -> dict[str, Any]:
     """Replicas, resources, bounded queues and health checks of one deployment."""
@@ -27,6 +30,7 @@ def serve_options(settings: ServeSettings) -> dict[str, Any]:
         "ray_actor_options": {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus},
         "max_ongoing_requests": settings.max_ongoing_requests,
         "max_queued_requests": settings.max_queued_requests,
+        "backpressure_config": {"status_code": 503, "retry_after_s": RETRY_AFTER_SECONDS},
         "health_check_period_s": settings.health_check_period_seconds,
         "health_check_timeout_s": settings.health_check_timeout_seconds,
         "graceful_shutdown_timeout_s": settings.graceful_shutdown_seconds,

@@ -35,12 +35,14 @@ from rap_serve.api.deps import UseCases
 from rap_serve.domain.catalogue import RateLimits, Seals
 from rap_serve.domain.concept import EmbeddingSpace
 from rap_serve.domain.match import AuthorisationPolicy
+from rap_serve.domain.pace import Pace
 from rap_serve.domain.ports import Cache
 from rap_serve.domain.prompt import LAYOUTS
-from rap_serve.observability.metrics import CacheMetrics, GatewayMetrics, MllmMetrics
+from rap_serve.observability.metrics import AdmissionMetrics, CacheMetrics, GatewayMetrics, MllmMetrics
 from rap_serve.observability.stalls import LoopWatch
 from rap_serve.observability.watched import WatchedCache, WatchedMllm
 from rap_serve.services.administer import Administer
+from rap_serve.services.admit import Admit, Lane, LaneName
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.commit import Commit, Recount
@@ -62,7 +64,7 @@ from rap_serve.services.run_jobs import RunJobs
 from rap_serve.services.share import ShareConcepts
 from rap_serve.services.throttle import Throttle
 from rap_serve.services.transfer import Export, Import, StartTransfers
-from rap_serve.settings import AuthorisationSettings, MilvusSettings, Settings, model_path
+from rap_serve.settings import AuthorisationSettings, LaneSettings, MilvusSettings, Settings, model_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,23 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         },
     )
 
+    admission_metrics = AdmissionMetrics()
+
+    def lane(name: LaneName, lane: LaneSettings) -> Lane:
+        return Lane(
+            name,
+            pace=Pace(
+                least=min(lane.least_slots, lane.slots), most=lane.slots, target_seconds=lane.first_token_seconds
+            ),
+            places=lane.places,
+            wait_seconds=lane.wait_seconds,
+            weight=lambda tenant: authenticate.limits(tenant).share,
+            metrics=admission_metrics,
+        )
+
+    admission = settings.ingress.admission
+    admit = Admit(lane("models", admission.models), lane("memory", admission.memory))
+
     async def check_ready() -> None:
         await asyncio.gather(database.ping(), memory.ping(), ping(models.detector, models.mllm, *models.embedders))
 
@@ -168,6 +187,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         embedding=embedding,
         reembed=StartReembedding(models=embedding, jobs=jobs, audit=audit),
         move=MoveTenant(shelves=shelves, tenants=tenants, jobs=jobs),
+        admit=admit,
         throttle=Throttle(_rate_limits(settings), authenticate.limits),
         meter=meter,
         tenants=tenants,
@@ -179,6 +199,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         transfers=StartTransfers(jobs=jobs, blobs=blobs, open_pack=open_pack),
         erase=Erase(cache=cache, owners=owners, shares=shares, tenants=tenants, jobs=jobs),
         background=(
+            admit.watch,
             authenticate.watch,
             embedding.watch,
             meter.watch,

@@ -181,6 +181,32 @@ class LimitSettings(_Group):
     fetch_seconds: float = 5.0
 
 
+class LaneSettings(_Group):
+    """Requests that need the same, at one gateway; see ``rap_serve.services.admit``.
+
+    ``slots``: how many are under way at most, a new picture's chat counting twice. ``places``: how many may wait, and
+    ``wait_seconds`` for how long. ``first_token_seconds``: steers the slots, down to ``least_slots``; fixed without.
+    """
+
+    slots: int = Field(32, ge=1)
+    least_slots: int = Field(4, ge=1)
+    places: int = Field(128, ge=1)
+    wait_seconds: float = Field(1.0, gt=0)
+    first_token_seconds: float | None = Field(None, gt=0)
+
+
+class AdmissionSettings(_Group):
+    """``models``: what asks a model, writes with pictures included. ``memory``: all else that users do."""
+
+    models: LaneSettings = LaneSettings()
+    memory: LaneSettings = LaneSettings(slots=64)
+
+    @property
+    def requests(self) -> int:
+        """How many may be under way and wait at one gateway."""
+        return sum(lane.slots + lane.places for lane in (self.models, self.memory))
+
+
 class IngressSettings(_Group):
     """The gateway. ``metrics_url``: where Ray exports its metrics on this node.
 
@@ -190,7 +216,8 @@ class IngressSettings(_Group):
     metrics_url: str | None = None
     cache_bytes: int = 256_000_000
     deadline_seconds: float = 60.0
-    serve: ServeSettings = ServeSettings(max_ongoing_requests=256, max_queued_requests=1024)
+    admission: AdmissionSettings = AdmissionSettings()
+    serve: ServeSettings = ServeSettings(max_ongoing_requests=512, max_queued_requests=1024)
 
 
 class Settings(BaseSettings):

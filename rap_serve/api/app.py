@@ -34,6 +34,7 @@ def create_app(use_cases: UseCases, *, metrics: ApiMetrics, metrics_url: str | N
         Gate,
         authenticate=use_cases.authenticate,
         throttle=use_cases.throttle,
+        admit=use_cases.admit,
         body_bytes=use_cases.limits.body_bytes,
         archive_bytes=use_cases.limits.archive_bytes,
         deadline_seconds=use_cases.deadline_seconds,

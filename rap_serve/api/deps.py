@@ -12,6 +12,7 @@ from rap_serve.domain.errors import InvalidInput
 from rap_serve.domain.ports import Pictures
 from rap_serve.domain.tenancy import Caller
 from rap_serve.services.administer import Administer
+from rap_serve.services.admit import Admit
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.edit import Edit, Forget
@@ -51,6 +52,7 @@ class UseCases:
     administer: Administer
     move: MoveTenant
     throttle: Throttle
+    admit: Admit
     meter: Meter
     tenants: Tenants
     quotas: Quotas

@@ -35,6 +35,8 @@ STATUS: dict[type[errors.RapError], int] = {
     errors.Erased: 409,
     errors.Overloaded: 429,
     errors.RateLimited: 429,
+    errors.OverShare: 429,
+    errors.ClusterFull: 503,
     errors.Unavailable: 503,
     errors.DeadlineExceeded: 504,
 }

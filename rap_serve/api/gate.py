@@ -1,4 +1,4 @@
-"""What every request passes before a route sees it: id, key, scope, rate, size; and what is counted afterwards."""
+"""What every request passes before a route sees it: id, key, scope, rate, size, turn. What is counted in the end."""
 
 import math
 import time
@@ -11,10 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rap_serve.api.deps import ApiMetrics
 from rap_serve.api.errors import answer_for, note
+from rap_serve.api.lanes import work_of
 from rap_serve.domain.concept import new_ulid
 from rap_serve.domain.deadline import asked, within
 from rap_serve.domain.errors import InvalidInput, RapError, TooLarge
 from rap_serve.domain.tenancy import Allowance, Caller, KeyScope
+from rap_serve.services.admit import Admit, Work
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.throttle import Throttle, refusal
 
@@ -42,6 +44,7 @@ class Gate:
         *,
         authenticate: Authenticate,
         throttle: Throttle,
+        admit: Admit,
         body_bytes: int,
         archive_bytes: int,
         deadline_seconds: float,
@@ -50,6 +53,7 @@ class Gate:
         self._app = app
         self._authenticate = authenticate
         self._throttle = throttle
+        self._admit = admit
         self._body_bytes = body_bytes
         self._archive_bytes = archive_bytes
         self._deadline_seconds = deadline_seconds
@@ -61,7 +65,7 @@ class Gate:
             return
         request = Request(scope)
         request.state.request_id = f"req_{new_ulid().lower()}"
-        request.state.allowances = {}
+        request.state.allowances, request.state.retry_in = {}, None
         started, status = time.perf_counter(), 500
         request.state.started = started
         self._metrics.request_began()
@@ -72,7 +76,7 @@ class Gate:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request.state.request_id
-                headers.update(dict(_rate_headers(request.state.allowances)))
+                headers.update(dict(_rate_headers(request.state.allowances, request.state.retry_in)))
             await send(message)
 
         try:
@@ -105,11 +109,17 @@ class Gate:
             if scope["path"].startswith(KEYED_PREFIXES):
                 await self._keyed(request)
             body = await self._bounded(request, receive)
+            work = self._work(request)
         except RapError as error:
             note(request, error)
             await answer_for(error)(scope, receive, send)
             return
-        await self._app(scope, body, send)
+        if work is None:
+            await self._app(scope, body, send)
+            return
+        async with self._admit.slot(request.state.caller.tenant, work) as slot:
+            request.state.slot = slot
+            await self._app(scope, body, send)
 
     async def _keyed(self, request: Request) -> None:
         """Raises Unauthorised, Forbidden, RateLimited or Unavailable."""
@@ -121,6 +131,15 @@ class Gate:
             request.state.allowances["requests"] = allowance
             if allowance.retry_in is not None:
                 raise refusal("requests", allowance)
+
+    def _work(self, request: Request) -> Work | None:
+        """What needs its turn; None for what never waits. Raises OverShare or ClusterFull."""
+        work = work_of(request.method, request.scope["path"], request.headers.get("content-length"))
+        refusal = self._admit.refusal(request.state.caller.tenant, work) if work else None
+        if refusal is not None:
+            request.state.retry_in = refusal.retry_in
+            raise refusal.error()
+        return work
 
     async def _bounded(self, request: Request, receive: Receive) -> Receive:
         """``receive``, counting; raises TooLarge at once where the header already says so."""
@@ -165,13 +184,13 @@ def needed_scope(method: str, path: str) -> KeyScope:
     return "read" if reads else "write"
 
 
-def _rate_headers(allowances: dict[str, Allowance]) -> Iterator[tuple[str, str]]:
+def _rate_headers(allowances: dict[str, Allowance], retry_in: float | None) -> Iterator[tuple[str, str]]:
     """As OpenAI's clients know them; ``retry-after`` in whole seconds where something was refused."""
     for what, allowance in allowances.items():
         yield f"x-ratelimit-limit-{what}", str(allowance.limit)
         yield f"x-ratelimit-remaining-{what}", str(allowance.remaining)
         yield f"x-ratelimit-reset-{what}", f"{allowance.resets_in:.3f}s"
-    waits = [a.retry_in for a in allowances.values() if a.retry_in is not None]
+    waits = [w for w in (retry_in, *(a.retry_in for a in allowances.values())) if w is not None]
     if waits:
         yield "retry-after", str(max(1, math.ceil(max(waits))))
 

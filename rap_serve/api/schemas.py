@@ -177,6 +177,7 @@ class LimitsBody(Body):
     bytes: int | None = Field(None, ge=0, description="of pictures")
     requests_per_minute: int | None = Field(None, ge=0)
     tokens_per_minute: int | None = Field(None, ge=0)
+    weight: int | None = Field(None, ge=1, le=1_000, description="its share where not all can be served; null is 1")
 
 
 class TenantBody(Body):

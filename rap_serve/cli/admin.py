@@ -34,7 +34,7 @@ def tenants(as_json: JsonOption = False, home: HomeOption = DEFAULT_HOME) -> Non
     """Lists all tenants."""
     with _client(home) as client:
         found = list(_pages(client, TENANTS))
-    columns = ("id", "state", "concepts", "avatars", "bytes", "requests_per_minute", "tokens_per_minute")
+    columns = ("id", "state", "concepts", "avatars", "bytes", "requests_per_minute", "tokens_per_minute", "weight")
     _show(found, as_json, columns, [{**t, **t["limits"]} for t in found])
 
 
@@ -46,11 +46,12 @@ def create(
     picture_bytes: Limit = None,
     requests_per_minute: Limit = None,
     tokens_per_minute: Limit = None,
+    weight: Limit = None,
     as_json: JsonOption = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Makes a tenant; `rap admin issue` then gives it a key."""
-    limits = _limits(concepts, avatars, picture_bytes, requests_per_minute, tokens_per_minute)
+    limits = _limits(concepts, avatars, picture_bytes, requests_per_minute, tokens_per_minute, weight)
     with _client(home) as client:
         made = client.call("POST", TENANTS, {"id": tenant, "limits": limits})
     _say(made, as_json, f"Made the tenant {tenant}. Next: rap admin issue {tenant}")
@@ -64,11 +65,12 @@ def limit(
     picture_bytes: Limit = None,
     requests_per_minute: Limit = None,
     tokens_per_minute: Limit = None,
+    weight: Limit = None,
     as_json: JsonOption = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Changes the limits that are named, and leaves the others."""
-    named = _limits(concepts, avatars, picture_bytes, requests_per_minute, tokens_per_minute)
+    named = _limits(concepts, avatars, picture_bytes, requests_per_minute, tokens_per_minute, weight)
     with _client(home) as client:
         before = client.call("GET", _tenant(tenant))["limits"]
         changed = client.call("PATCH", _tenant(tenant), {"limits": {**before, **named}})
@@ -243,7 +245,12 @@ def parsed_seconds(text: str) -> float:
 
 
 def _limits(
-    concepts: str | None, avatars: str | None, picture_bytes: str | None, requests: str | None, tokens: str | None
+    concepts: str | None,
+    avatars: str | None,
+    picture_bytes: str | None,
+    requests: str | None,
+    tokens: str | None,
+    weight: str | None,
 ) -> dict[str, int | None]:
     named = {
         "concepts": concepts,
@@ -251,6 +258,7 @@ def _limits(
         "bytes": picture_bytes,
         "requests_per_minute": requests,
         "tokens_per_minute": tokens,
+        "weight": weight,
     }
     return {name: _number(name, text) for name, text in named.items() if text is not None}
 

@@ -22,7 +22,9 @@ RapError
 │   ├── Erased            its owner was erased while the request was under way
 │   └── InProgress        the same request is being worked on
 ├── Overloaded            try again later: too much is going on
-│   └── RateLimited       the tenant's limit per minute is used up
+│   ├── RateLimited       the tenant's limit per minute is used up
+│   ├── OverShare         the tenant asks for more than its share while others wait
+│   └── ClusterFull       more is asked for, by all together, than can be answered in time
 ├── Unavailable           try again later: a part of the system cannot be reached
 └── DeadlineExceeded      nobody waits for the answer any more
 
@@ -169,6 +171,18 @@ class RateLimited(Overloaded):
     """The tenant has used up its requests or tokens of this minute."""
 
     code = "rate_limit_exceeded"
+
+
+class OverShare(Overloaded):
+    """The tenant has more under way and waiting than its share."""
+
+    code = "over_share"
+
+
+class ClusterFull(Overloaded):
+    """It would wait for longer than is of use to anybody."""
+
+    code = "cluster_full"
 
 
 class Unavailable(RapError):

@@ -28,19 +28,30 @@ _TENANT_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a tenant may hold and ask for; None is no limit. ``bytes``: of pictures."""
+    """What a tenant may hold and ask for; None is no limit. ``bytes``: of pictures.
+
+    ``weight``: its share where not all can be served, against others'; None is 1.
+    """
 
     concepts: int | None = None
     avatars: int | None = None
     bytes: int | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    weight: int | None = None
 
     def __post_init__(self) -> None:
         for limit in fields(self):
             value = getattr(self, limit.name)
             if value is not None and value < 0:
                 raise InvalidInput(f"{limit.name} is a limit: 0 or more, or null for none.")
+        if self.weight == 0:
+            raise InvalidInput("A weight is 1 or more; to shut a tenant out, suspend it.")
+
+    @property
+    def share(self) -> int:
+        """Its weight."""
+        return self.weight or 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

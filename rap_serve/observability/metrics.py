@@ -168,3 +168,39 @@ class MllmMetrics:
     def error(self, code: str) -> None:
         """One answer ended in an error."""
         self._errors.inc(tags={"code": code})
+
+
+class AdmissionMetrics:
+    """Who was let in, who was not, and how long the lines are, per lane."""
+
+    def __init__(self) -> None:
+        self._admitted = Counter("rap_admissions_total", description="Requests whose turn came.", tag_keys=("lane",))
+        self._rejected = Counter(
+            "rap_rejections_total",
+            description="Requests that were told to come again later, by reason.",
+            tag_keys=("lane", "reason"),
+        )
+        self._waited = Histogram(
+            "rap_admission_wait_milliseconds",
+            description="From a request's coming to its turn.",
+            boundaries=_MILLISECONDS,
+            tag_keys=("lane",),
+        )
+        self._waiting = Gauge("rap_admission_waiting", description="Requests in line.", tag_keys=("lane",))
+        self._under_way = Gauge("rap_admission_under_way", description="Requests let in.", tag_keys=("lane",))
+        self._slots = Gauge("rap_admission_slots", description="How many slots there are.", tag_keys=("lane",))
+
+    def admitted(self, *, lane: str, waited_seconds: float) -> None:
+        """One whose turn came."""
+        self._admitted.inc(tags={"lane": lane})
+        self._waited.observe(1_000 * waited_seconds, tags={"lane": lane})
+
+    def rejected(self, *, lane: str, reason: str) -> None:
+        """One that was turned away."""
+        self._rejected.inc(tags={"lane": lane, "reason": reason})
+
+    def lane(self, *, lane: str, waiting: int, under_way: int, slots: int) -> None:
+        """How things stand."""
+        self._waiting.set(waiting, tags={"lane": lane})
+        self._under_way.set(under_way, tags={"lane": lane})
+        self._slots.set(slots, tags={"lane": lane})

@@ -14,7 +14,7 @@ from rap_serve.adapters.catalogue.quotas import SqlQuotas
 from rap_serve.adapters.catalogue.tenants import SqlTenants
 from rap_serve.adapters.catalogue.usage import SqlUsage
 from rap_serve.domain.concept import Owner, new_ulid
-from rap_serve.domain.errors import Conflict, NotFound, QuotaExceeded, TenantNotFound, Unavailable
+from rap_serve.domain.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, TenantNotFound, Unavailable
 from rap_serve.domain.tenancy import Act, Amounts, ApiKey, Consumption, Limits, Tenant, new_key, new_secret
 
 ONE = Amounts(concepts=1, avatars=2, bytes=1_000)
@@ -67,9 +67,23 @@ async def test_a_tenant_is_kept_with_its_limits(database: Database, another: Dat
     tenant = await added(database, concepts=3, tokens_per_minute=0)
     found = await SqlTenants(another).get(tenant)
     assert (found.state, found.created_at, found.limits) == ("active", 5, Limits(concepts=3, tokens_per_minute=0))
-    changed = await SqlTenants(another).change(tenant, limits=Limits(avatars=2), state="suspended", act=act())
+    changed = await SqlTenants(another).change(tenant, limits=Limits(avatars=2, weight=3), state="suspended", act=act())
     assert changed == await SqlTenants(database).get(tenant)
-    assert (changed.state, changed.limits) == ("suspended", Limits(avatars=2))
+    assert (changed.state, changed.limits) == ("suspended", Limits(avatars=2, weight=3))
+
+
+async def test_a_catalogue_of_before_gets_the_columns_it_lacks(database: Database, another: Database) -> None:
+    """And keeps its tenants."""
+    tenant = await added(database, concepts=3)
+    await database.write(lambda c: c.exec_driver_sql("ALTER TABLE tenants DROP COLUMN weight"))
+    assert (await SqlTenants(another).get(tenant)).limits == Limits(concepts=3)
+
+
+async def test_a_weight_is_at_least_one() -> None:
+    """A tenant without any share is one that is suspended."""
+    assert Limits().share == 1 and Limits(weight=3).share == 3
+    with pytest.raises(InvalidInput):
+        Limits(weight=0)
 
 
 async def test_a_tenant_id_is_taken_once(database: Database) -> None:

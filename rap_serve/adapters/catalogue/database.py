@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, make_url, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from rap_serve.adapters.catalogue.schema import clock, metadata
 from rap_serve.domain.errors import Unavailable
@@ -66,9 +67,21 @@ class Database:
                 connection = plain.execution_options(**{WRITES: True})
                 with connection.begin():
                     metadata.create_all(connection)
+                    _grow(connection)
                     if connection.execute(select(clock.c.revision)).first() is None:
                         connection.execute(insert(clock).values(id=1, revision=0))
             self._created = True
+
+
+def _grow(connection: Connection) -> None:
+    """Gives tables that an older version made the columns they lack; what was added later may be empty."""
+    inspector = inspect(connection)
+    for table in metadata.sorted_tables:
+        there = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
 
 
 def next_revision(connection: Connection) -> int:

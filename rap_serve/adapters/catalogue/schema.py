@@ -27,6 +27,7 @@ tenants = Table(
     Column("max_bytes", BigInteger),
     Column("requests_per_minute", BigInteger),
     Column("tokens_per_minute", BigInteger),
+    Column("weight", BigInteger),
     Column("concepts", BigInteger, nullable=False, default=0),
     Column("avatars", BigInteger, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),

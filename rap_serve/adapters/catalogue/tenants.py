@@ -129,6 +129,7 @@ def _limits(limits: Limits) -> dict[str, int | None]:
         "max_bytes": limits.bytes,
         "requests_per_minute": limits.requests_per_minute,
         "tokens_per_minute": limits.tokens_per_minute,
+        "weight": limits.weight,
     }
 
 
@@ -139,6 +140,7 @@ def _tenant(row: RowMapping) -> Tenant:
         bytes=row["max_bytes"],
         requests_per_minute=row["requests_per_minute"],
         tokens_per_minute=row["tokens_per_minute"],
+        weight=row["weight"],
     )
     return Tenant(id=row["id"], state=row["state"], limits=limits, created_at=row["created_at"], shelf=row["shelf"])
 

@@ -52,6 +52,7 @@ async def chat(body: ChatBody, request: Request, cases: UseCasesDep) -> Response
         except BaseException:
             await cases.throttle.settle(charge, 0)
             raise
+    request.state.slot.answering()
     api_metrics(request).answer_began(answering.retrieval, seconds=time.perf_counter() - request.state.started)
     answering = replace(answering, deltas=_counted(answering.deltas, owner, charge, cases))
     head = {"id": f"chatcmpl-{request.state.request_id}", "created": int(time.time()), "model": body.model}

@@ -1,0 +1,198 @@
+"""How many requests go on at once, who goes next, and who is told at once to come again later."""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from rap_serve.domain.errors import ClusterFull, Overloaded, OverShare
+from rap_serve.domain.fairness import FairLine, Waiting
+from rap_serve.domain.pace import Pace
+
+LaneName: TypeAlias = Literal["models", "memory"]
+Reason: TypeAlias = Literal["over_share", "full"]
+
+FIRST_GUESS_SECONDS = 0.5
+"""What a slot is held for, as long as nobody knows better."""
+
+Turn: TypeAlias = "tuple[Work, asyncio.Future[None]]"
+"""Somebody's work, and what is done when it may begin."""
+
+_LEARNING = 0.1
+_LEAST_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a request is expected to take. ``kind``: requests that take about the same. ``slots``: held at once."""
+
+    lane: LaneName
+    kind: str
+    slots: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not let in. ``retry_in``: seconds until it would be, as things stand."""
+
+    reason: Reason
+    retry_in: float
+
+    def error(self) -> Overloaded:
+        """What to tell who was refused."""
+        when = f"try again in {math.ceil(self.retry_in)} s."
+        if self.reason == "over_share":
+            return OverShare(f"More is under way for this tenant than its share while others wait; {when}")
+        return ClusterFull(f"The service is busy and could not answer in time; {when}")
+
+
+class LaneMetrics(Protocol):
+    """Where admissions are counted."""
+
+    def admitted(self, *, lane: str, waited_seconds: float) -> None: ...
+    def rejected(self, *, lane: str, reason: str) -> None: ...
+    def lane(self, *, lane: str, waiting: int, under_way: int, slots: int) -> None: ...
+
+
+class Slot:
+    """What a request holds while it is under way."""
+
+    def __init__(self, began: Callable[[float], None]) -> None:
+        self._began = began
+        self._since = time.monotonic()
+
+    def answering(self) -> None:
+        """The first of the answer is there."""
+        self._began(time.monotonic() - self._since)
+
+
+class Lane:
+    """A number of slots, and a fair line before them. A request costs the seconds for which it holds its slots.
+
+    What that will be is guessed from others of its kind when it comes, and settled when it ends.
+    """
+
+    def __init__(
+        self,
+        name: LaneName,
+        *,
+        pace: Pace,
+        places: int,
+        wait_seconds: float,
+        weight: Callable[[str], float],
+        metrics: LaneMetrics,
+    ) -> None:
+        """``places``: how many may wait; ``wait_seconds``: for how long, as far as that can be foreseen."""
+        self.name = name
+        self._pace = pace
+        self._wait_seconds = wait_seconds
+        self._weight = weight
+        self._metrics = metrics
+        self._line: FairLine[Turn] = FairLine(bound=places)
+        self._under_way: set[Waiting[Turn]] = set()
+        self._seconds: defaultdict[str, float] = defaultdict(lambda: FIRST_GUESS_SECONDS)
+
+    def refusal(self, tenant: str, work: Work) -> Refusal | None:
+        """Why the tenant's request cannot be let in now; None where it can, and then ``slot`` must follow at once."""
+        if not len(self._line) and self._fits(work):
+            return None
+        weight = self._weight(tenant)
+        wait = (self._line.ahead(tenant, weight) + self._cost(work)) / self._pace.slots
+        if wait <= self._wait_seconds and self._line.has_room(tenant):
+            return None
+        reason: Reason = "over_share" if self._over_share(tenant, weight, work) else "full"
+        self._metrics.rejected(lane=self.name, reason=reason)
+        return Refusal(reason, max(_LEAST_RETRY_SECONDS, wait - self._wait_seconds))
+
+    @contextlib.asynccontextmanager
+    async def slot(self, tenant: str, work: Work) -> AsyncIterator[Slot]:
+        """Waits for the tenant's turn, and holds the slot until the end, whichever way it comes."""
+        turn = asyncio.get_running_loop().create_future()
+        waiting = Waiting(tenant, self._weight(tenant), self._cost(work), (work, turn))
+        came = time.monotonic()
+        self._line.put(waiting)
+        self._go_on()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._line.drop(waiting)
+            else:
+                self._free(waiting, 0.0)
+            self._go_on()
+            raise
+        began = time.monotonic()
+        self._metrics.admitted(lane=self.name, waited_seconds=began - came)
+        try:
+            yield Slot(self._pace.began)
+        finally:
+            seconds = time.monotonic() - began
+            self._seconds[work.kind] += _LEARNING * (seconds - self._seconds[work.kind])
+            self._free(waiting, seconds * work.slots)
+            self._go_on()
+
+    def report(self) -> None:
+        """Says how things stand."""
+        under_way, waiting = len(self._under_way), len(self._line)
+        self._metrics.lane(lane=self.name, waiting=waiting, under_way=under_way, slots=self._pace.slots)
+
+    def _go_on(self) -> None:
+        """Lets in whoever is next for as long as there are slots."""
+        while (head := self._line.head()) is not None:
+            work, turn = head.item
+            if turn.cancelled():
+                self._line.drop(head)
+                continue
+            if not self._fits(work):
+                self._pace.needed()
+                return
+            self._under_way.add(self._line.take())
+            turn.set_result(None)
+
+    def _fits(self, work: Work) -> bool:
+        """Into what is free. What is wider than all slots together goes alone."""
+        held = sum(other.item[0].slots for other in self._under_way)
+        return held == 0 or held + work.slots <= self._pace.slots
+
+    def _free(self, waiting: Waiting[Turn], cost: float) -> None:
+        self._under_way.remove(waiting)
+        self._line.settle(waiting, cost)
+
+    def _cost(self, work: Work) -> float:
+        return self._seconds[work.kind] * work.slots
+
+    def _over_share(self, tenant: str, weight: float, work: Work) -> bool:
+        """Whether the tenant, with this request, has more than its part of all that is under way and waits."""
+        amounts = defaultdict(float, self._line.backlogs())
+        for other in self._under_way:
+            amounts[other.tenant] += other.cost
+        amounts[tenant] += self._cost(work)
+        part = weight / sum(self._weight(t) for t in amounts)
+        return len(amounts) > 1 and amounts[tenant] > part * sum(amounts.values())
+
+
+class Admit:
+    """The lanes, each for what needs the same."""
+
+    def __init__(self, *lanes: Lane, report_seconds: float = 1.0) -> None:
+        self._lanes = {lane.name: lane for lane in lanes}
+        self._report_seconds = report_seconds
+
+    def refusal(self, tenant: str, work: Work) -> Refusal | None:
+        """See Lane."""
+        return self._lanes[work.lane].refusal(tenant, work)
+
+    def slot(self, tenant: str, work: Work) -> contextlib.AbstractAsyncContextManager[Slot]:
+        """See Lane."""
+        return self._lanes[work.lane].slot(tenant, work)
+
+    async def watch(self) -> None:
+        """Keeps reporting; for ever."""
+        while True:
+            await asyncio.sleep(self._report_seconds)
+            for lane in self._lanes.values():
+                lane.report()
