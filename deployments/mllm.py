@@ -1,7 +1,9 @@
 """The multimodal LLM as a deployment: ``ray.serve.llm``'s server around vLLM."""
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from ray.serve import Application
 from ray.serve.llm import LLMConfig, ModelLoadingConfig, build_llm_deployment
@@ -22,12 +24,19 @@ class MllmServer(LLMServer):  # type: ignore[misc]
         self, turns: tuple[Turn, ...], sampling: Sampling, *, model: str, cache_salt: str, request_id: str
     ) -> AsyncGenerator[Delta, None]:
         """The pieces of the answer as the engine makes them; leaving early aborts the engine's request."""
+        began = time.perf_counter()
         fields = vllm.chat_request(turns, sampling, model=model, cache_salt=cache_salt)
         events = await self.chat(ChatCompletionRequest(**fields, request_id=request_id))
+        first = True
         async with aclosing(events):
             async for batch in events:
                 for delta in vllm.deltas(map(_text, batch)):
-                    yield delta
+                    yield replace(delta, engine_milliseconds=_milliseconds_since(began)) if first else delta
+                    first = False
+
+
+def _milliseconds_since(began: float) -> float:
+    return 1_000 * (time.perf_counter() - began)
 
 
 def _text(event: str | ErrorResponse) -> str:

@@ -16,6 +16,7 @@ from rap_serve.domain.errors import RapError, TooLarge
 from rap_serve.domain.tenancy import Allowance, Caller, KeyScope
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.throttle import Throttle, refusal
+from rap_serve.services.timings import Timings
 
 KEYED_PREFIXES = ("/v1/", "/admin/")
 ASKING = ("/v1/chat/completions",)
@@ -62,6 +63,7 @@ class Gate:
         request = Request(scope)
         request.state.request_id = f"req_{new_ulid().lower()}"
         request.state.allowances = {}
+        request.state.timings = Timings()
         started, status = time.perf_counter(), 500
 
         async def send_with_id(message: Message) -> None:
@@ -92,7 +94,8 @@ class Gate:
     async def _admitted(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["path"].startswith(KEYED_PREFIXES):
-                await self._keyed(request)
+                with request.state.timings("key"):
+                    await self._keyed(request)
             body = await self._bounded(request, receive)
         except RapError as error:
             await answer_for(error)(scope, receive, send)

@@ -31,8 +31,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of an answer. The last one has the reason it ended and the usage."""
+    """The next piece of an answer. The last one has the reason it ended and the usage.
+
+    ``engine_milliseconds``: how long the first piece took where the model runs, None of the others.
+    """
 
     text: str = ""
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    engine_milliseconds: float | None = None

@@ -21,7 +21,7 @@ class GatewayMetrics:
 
         self._steps = Histogram(
             "rap_retrieval_milliseconds",
-            description="One step of a retrieval.",
+            description="One step of a request, up to its retrieval.",
             boundaries=_MILLISECONDS,
             tag_keys=("step",),
         )
