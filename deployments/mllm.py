@@ -1,14 +1,14 @@
 """The multimodal LLM as a deployment: ``ray.serve.llm``'s server around vLLM."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 
 from ray.serve import Application
 from ray.serve.llm import LLMConfig, ModelLoadingConfig, build_llm_deployment
 from ray.serve.llm.deployment import LLMServer
-from ray.serve.llm.openai_api_models import ChatCompletionRequest, ErrorResponse
+from ray.serve.llm.openai_api_models import ChatCompletionRequest, ChatCompletionResponse, ErrorResponse
 
 from deployments.options import serve_options
 from rap_serve.adapters import vllm
@@ -29,14 +29,21 @@ class MllmServer(LLMServer):  # type: ignore[misc]
         events = await self.chat(ChatCompletionRequest(**fields, request_id=request_id))
         first = True
         async with aclosing(events):
-            async for batch in events:
-                for delta in vllm.deltas(map(_text, batch)):
+            async for made in events:
+                for delta in _deltas(made):
                     yield replace(delta, engine_milliseconds=_milliseconds_since(began)) if first else delta
                     first = False
 
 
 def _milliseconds_since(began: float) -> float:
     return 1_000 * (time.perf_counter() - began)
+
+
+def _deltas(made: ChatCompletionResponse | ErrorResponse | list[str | ErrorResponse]) -> Iterable[Delta]:
+    """What the engine made: the whole answer, or some events of it."""
+    if isinstance(made, ChatCompletionResponse):
+        return (vllm.whole(made.model_dump()),)
+    return vllm.deltas(map(_text, made if isinstance(made, list) else [made]))
 
 
 def _text(event: str | ErrorResponse) -> str:

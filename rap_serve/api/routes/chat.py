@@ -114,6 +114,7 @@ def _sampling(body: ChatBody, max_tokens: int) -> Sampling:
         top_p=body.top_p or 1.0,
         seed=body.seed,
         stop=tuple(body.stop),
+        whole=not body.stream,
     )
 
 
