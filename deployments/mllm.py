@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 
+from pydantic import BaseModel
 from ray.serve import Application
 from ray.serve.llm import LLMConfig, ModelLoadingConfig, build_llm_deployment
 from ray.serve.llm.deployment import LLMServer
-from ray.serve.llm.openai_api_models import ChatCompletionRequest, ChatCompletionResponse, ErrorResponse
+from ray.serve.llm.openai_api_models import ChatCompletionRequest, ErrorResponse
 
 from deployments.options import serve_options
 from rap_serve.adapters import vllm
@@ -39,11 +40,9 @@ def _milliseconds_since(began: float) -> float:
     return 1_000 * (time.perf_counter() - began)
 
 
-def _deltas(made: ChatCompletionResponse | ErrorResponse | list[str | ErrorResponse]) -> Iterable[Delta]:
-    """What the engine made: the whole answer, or some events of it."""
-    if isinstance(made, ChatCompletionResponse):
-        return (vllm.whole(made.model_dump()),)
-    return vllm.deltas(map(_text, made if isinstance(made, list) else [made]))
+def _deltas(made: BaseModel | list[str | ErrorResponse]) -> Iterable[Delta]:
+    """What the engine made: some events of an answer, or all of it."""
+    return vllm.deltas(map(_text, made)) if isinstance(made, list) else (vllm.whole(made.model_dump()),)
 
 
 def _text(event: str | ErrorResponse) -> str:

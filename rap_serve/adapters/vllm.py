@@ -75,7 +75,8 @@ def deltas(events: Iterable[str]) -> Iterator[Delta]:
 
 
 def whole(answer: dict[str, Any]) -> Delta:
-    """The one piece of an answer that was not streamed."""
+    """The one piece of an answer that was not streamed. Raises what the engine reports instead."""
+    _raise_for_error(answer)
     choice, usage = answer["choices"][0], answer["usage"]
     reason: FinishReason = "length" if choice["finish_reason"] == "length" else "stop"
     return Delta(
@@ -86,14 +87,18 @@ def whole(answer: dict[str, Any]) -> Delta:
 
 
 def _pieces(chunk: dict[str, Any]) -> Iterator[Delta]:
-    if "error" in chunk:
-        raise engine_error(int(chunk["error"].get("code") or 500), str(chunk["error"].get("message", "")))
+    _raise_for_error(chunk)
     for choice in chunk.get("choices", ()):
         text, reason = choice["delta"].get("content") or "", choice.get("finish_reason")
         if text or reason:
             yield Delta(text, finish_reason="length" if reason == "length" else "stop" if reason else None)
     if usage := chunk.get("usage"):
         yield Delta(usage=Usage(usage["prompt_tokens"], usage["completion_tokens"]))
+
+
+def _raise_for_error(payload: dict[str, Any]) -> None:
+    if "error" in payload:
+        raise engine_error(int(payload["error"].get("code") or 500), str(payload["error"].get("message", "")))
 
 
 def engine_error(status: int, message: str) -> RapError:

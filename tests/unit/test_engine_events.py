@@ -45,6 +45,8 @@ def test_an_error_of_the_engine_keeps_its_meaning(code: int, kind: type[Exceptio
     """A prompt that does not fit is the caller's to mend, a dead engine is not."""
     with pytest.raises(kind):
         list(deltas([event(error={"message": "m", "code": code})]))
+    with pytest.raises(kind):
+        whole({"error": {"message": "m", "code": code}})
 
 
 def test_pictures_stay_where_they_are_between_the_texts() -> None:
