@@ -9,6 +9,8 @@ and number of threads, all at once and without HTTP. For new pictures the floor 
 side, each in a process of its own and in full batches, none waiting for another; it ends when the last of them has
 ended.
 
+How much guided decoding slows the engine is measured beside it.
+
 That the prompts are the same shows in their number of tokens and in the answers, both compared one by one.
 ``cpu_ms_per_request`` says which processes the time of the cores went to.
 """
@@ -59,7 +61,7 @@ class Saturation:
 
     async def measure(self, pictures: Sequence[Asked], *, once: bool) -> tuple[list[Window], list[Served]]:
         """A window for each number of clients, and the answers of the best one. ``once``: no picture comes twice."""
-        bodies = [(i, p.body(self._user)) for i, p in enumerate(pictures)]
+        bodies = [(i, p.body(self._user, stream=self._options.stream)) for i, p in enumerate(pictures)]
         stream = iter(bodies) if once else itertools.cycle(bodies)
         if not once:
             await self._window(iter(bodies), 8)
@@ -140,7 +142,7 @@ def compared(case: str, ours: dict[str, Any], floor: dict[str, Any]) -> dict[str
         "same_prompt_tokens": _share(
             a.prompt_tokens == n for a, n in zip(answers, floor["prompt_tokens"], strict=True)
         ),
-        "same_answers": _share(a.text == t for a, t in zip(answers, floor["texts"], strict=True)),
+        "same_answers": _share(a.text.strip() == t for a, t in zip(answers, floor["texts"], strict=True)),
     }
 
 
@@ -175,6 +177,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=600, help="new ones, at most")
     parser.add_argument("--repeated", type=int, default=32, help="that are asked about again and again")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[8, 16, 32, 64])
+    parser.add_argument("--stream", action="store_true", help="streamed answers; the floor has no use for them")
     parser.add_argument("--seconds", type=float, default=10.0, help="each window")
     options = parser.parse_args()
     ran = {**figures.machine(), **{k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}}
@@ -182,6 +185,9 @@ def main() -> None:
         ours = asyncio.run(through_the_service(options, Path(folder)))
         floors = raw(options, Path(folder))
     report: dict[str, Any] = {"ran": ran, **{c: compared(c, ours[c], floors[c]) for c in CASES}}
+    report["guided_decoding_slows_the_engine"] = round(
+        floors["again"]["seconds"] / floors["again, not guided"]["seconds"], 3
+    )
     figures.write(options.out, "engine", report)
     draw(report, options.out)
     rows = [

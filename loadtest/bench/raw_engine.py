@@ -30,6 +30,7 @@ SERVED_BATCHED_TOKENS = 2048
 """What vLLM's server takes on a CPU where nothing is said; ``LLM`` would take twice that."""
 
 WARM_UP = 8
+GUIDED = "structured_outputs"
 
 
 class RawEngine:
@@ -104,6 +105,7 @@ def main() -> None:
     report = {
         "new": beside_models(engine, given["new"], settings, asked),
         "again": engine.run(given["again"]),
+        "again, not guided": engine.run([{k: v for k, v in r.items() if k != GUIDED} for r in given["again"]]),
     }
     (options.work / "raw.json").write_text(json.dumps(report))
 
