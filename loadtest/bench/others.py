@@ -112,7 +112,7 @@ class Others:
             "validate_backend": False,
             "extras": {"body": {"user": self._user, "temperature": 0, "max_completion_tokens": MAX_TOKENS}},
         }
-        return {
+        plan = {
             "backend": backend,
             "profile": {"kind": "poisson", "rate": [options.rate]},
             "constraints": [{"kind": "max_requests", "count": options.requests}],
@@ -121,6 +121,7 @@ class Others:
             "metrics": {"kind": "generative", "slo": {"ttft_ms": options.ttft_ms, "tpot_ms": options.tpot_ms}},
             "outputs": [{"kind": "json", "path": str(self._work / "guidellm.json")}],
         }
+        return {"spec": plan}
 
     def _run(self, command: list[str], name: str) -> None:
         environment = {**os.environ, "OPENAI_API_KEY": self._service.key, "HF_HUB_OFFLINE": "1"}
