@@ -5,8 +5,8 @@
 What RAP's released code does for a request, written anew: the detector with the whole database's categories, crops,
 their embeddings in groups of six, a flat FAISS index, two neighbours a region, the two nearest pictures of all, and
 ``generate`` of Hugging Face's transformers; one request after the other. It gets what favours it: the database is one
-owner's, everything is loaded and warm, and torch has one thread or all, whichever is faster. The service answers the same pictures and questions on
-its own settings, and is ended before the reference runs.
+owner's, everything is loaded and warm, and torch has one thread or all, whichever is faster. The service answers the
+same pictures and questions on its own settings, and is ended before the reference runs.
 """
 
 import argparse
