@@ -72,7 +72,7 @@ def measured(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     user = f"warm-{stamp}"
     bench.filled(user, options.concepts)
     raw = RawRetrieval(Settings.load(options.profile), archive(options.concepts)[1])
-    scenes = [drawn.scene([drawn.thing(n)], stamp % 10_000 + n) for n in range(-WARM_UP, options.pictures)]
+    scenes = [drawn.scene([drawn.thing(n)], stamp % 10_000 + n) for n in range(WARM_UP + options.pictures)]
     pictures = [s.data_url for s in scenes]
     new: list[dict[str, float]] = []
     parts: list[Parts] = []
