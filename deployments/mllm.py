@@ -1,8 +1,11 @@
 """The multimodal LLM as a deployment: ``ray.serve.llm``'s server around vLLM."""
 
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 
+from pydantic import BaseModel
 from ray.serve import Application
 from ray.serve.llm import LLMConfig, ModelLoadingConfig, build_llm_deployment
 from ray.serve.llm.deployment import LLMServer
@@ -34,12 +37,24 @@ class MllmServer(LLMServer):  # type: ignore[misc]
         Raises DeadlineExceeded when it passes, and aborts it too.
         """
         deadline.require()
+        began = time.perf_counter()
         fields = vllm.chat_request(turns, sampling, model=model, cache_salt=cache_salt)
         events = await self.chat(ChatCompletionRequest(**fields, request_id=request_id))
+        first = True
         async with aclosing(events):
-            async for batch in until(deadline, events):
-                for delta in vllm.deltas(map(_text, batch)):
-                    yield delta
+            async for made in until(deadline, events):
+                for delta in _deltas(made):
+                    yield replace(delta, engine_milliseconds=_milliseconds_since(began)) if first else delta
+                    first = False
+
+
+def _milliseconds_since(began: float) -> float:
+    return 1_000 * (time.perf_counter() - began)
+
+
+def _deltas(made: BaseModel | list[str | ErrorResponse]) -> Iterable[Delta]:
+    """What the engine made: some events of an answer, or all of it."""
+    return vllm.deltas(map(_text, made)) if isinstance(made, list) else (vllm.whole(made.model_dump()),)
 
 
 def _text(event: str | ErrorResponse) -> str:

@@ -52,3 +52,32 @@ def milvus_uri(home: Path) -> str:
         if "loadtest.milvus_server" in line:
             return f"http://127.0.0.1:{line[line.index('--port') + 1]}"
     raise LookupError(f"The service of {home} runs no Milvus of its own.")
+
+
+CLIENT = "client"
+
+
+class CpuMeter:
+    """CPU seconds by role of process: those of a home, and this one as the client."""
+
+    def __init__(self, home: Path | None) -> None:
+        self._processes = {} if home is None else {p: role(p) for p in service_processes(home)}
+
+    def read(self) -> dict[str, float]:
+        """Seconds since each process began, by role."""
+        spent = {CLIENT: _cpu_seconds(psutil.Process())}
+        for process, name in self._processes.items():
+            spent[name] = spent.get(name, 0.0) + _cpu_seconds(process)
+        return spent
+
+    def since(self, before: dict[str, float]) -> dict[str, float]:
+        """What was spent since an earlier reading."""
+        return {name: seconds - before.get(name, 0.0) for name, seconds in self.read().items()}
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)

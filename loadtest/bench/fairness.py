@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from loadtest.bench.open_loop import Answered, Service, clients, closed, opened, percentiles_ms
+from loadtest.bench.arrivals import Answered, Service, clients, closed, opened, percentiles_ms
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

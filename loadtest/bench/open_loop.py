@@ -1,160 +1,125 @@
-"""Requests that come when they come, whether the last ones were answered or not, over sockets of their own.
+"""Requests that come when they come: Poisson arrivals, and how many were answered in time.
 
-A request costs the generator a connection and a few awaits and nothing else, since it shares the machine with what it
-measures.
+    python -m loadtest.bench.open_loop --home .rap --rates 2 4 8 --out out/bench
+
+A request counts towards goodput where its first token came within ``--ttft-ms`` and the following ones took
+``--tpot-ms`` each on average. Clients do not wait for each other, so that a service that falls behind is found out.
 """
 
+import argparse
 import asyncio
-import json
-import random
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 
-TENANTS = "/admin/v1/tenants"
-TIMEOUT_SECONDS = 60.0
-KNOWN_SECONDS = 1.5
-"""Until every gateway knows a fresh key."""
+from loadtest.bench import figures
+from loadtest.bench.asked import Album, Asked
+from loadtest.bench.closed_loop import Served, ask, percentiles, session
+from loadtest.bench.served import Service, service
+
+CONNECTIONS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Where the service is, and who runs it."""
-
-    url: str
-    operator_key: str
-
-    @classmethod
-    def of(cls, home: Path) -> "Service":
-        """As ``rap up`` wrote it down."""
-        found = json.loads((home / "service.json").read_text())
-        return cls(found["url"], found["operator_key"])
+def token_seconds(answer: Served) -> float:
+    """Between one token and the next, on average."""
+    return (answer.seconds - answer.first_seconds) / max(answer.completion_tokens - 1, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A tenant that asks the same again and again. ``request``: all of it, as it goes over the wire."""
+async def arrivals(
+    running: Service, user: str, pictures: Sequence[Asked], *, rate: float, seconds: float, rng: np.random.Generator
+) -> tuple[list[Served], float]:
+    """All answers to what came within ``seconds``, and how long until the last was there."""
+    moments = np.cumsum(rng.exponential(1 / rate, size=int(2 * rate * seconds) + 10))
+    moments = moments[moments < seconds]
+    async with session(running.url, running.key, CONNECTIONS) as http:
+        began = time.perf_counter()
 
-    tenant: str
-    host: str
-    port: int
-    request: bytes
+        async def one(place: int, moment: float) -> Served:
+            await asyncio.sleep(began + moment - time.perf_counter())
+            return await ask(http, place, pictures[place % len(pictures)].body(user, stream=True))
 
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What became of a request. Times are seconds on one clock; ``status`` 0: no answer at all."""
-
-    tenant: str
-    sent: float
-    first: float
-    done: float
-    status: int
-    retry_after: str | None
-
-    @property
-    def seconds(self) -> float:
-        """From sending to the last byte."""
-        return self.done - self.sent
+        answers = await asyncio.gather(*(one(i, float(m)) for i, m in enumerate(moments)))
+        return list(answers), time.perf_counter() - began
 
 
-async def clients(service: Service, names: Sequence[str], tokens: int) -> list[Client]:
-    """Fresh tenants, each of which asks a question of text alone."""
-    headers = {"Authorization": f"Bearer {service.operator_key}"}
-    made = []
-    async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=120, trust_env=False) as operator:
-        for name in names:
-            (await operator.post(TENANTS, json={"id": name})).raise_for_status()
-            key = (await operator.post(f"{TENANTS}/{name}/keys", json={})).raise_for_status().json()["secret"]
-            models = await operator.get("/v1/models", headers={"Authorization": f"Bearer {key}"})
-            model = models.raise_for_status().json()["data"][0]["id"]
-            made.append(_client(service.url, name, key, model, tokens))
-    await asyncio.sleep(KNOWN_SECONDS)
-    return made
-
-
-async def closed(who: Sequence[Client], *, at_once: int, seconds: float) -> list[Answered]:
-    """So many that ask one thing after another; one who is refused waits a moment."""
-    end = time.monotonic() + seconds
-
-    async def ask(client: Client) -> list[Answered]:
-        answers = []
-        while time.monotonic() < end:
-            answers.append(await sent(client))
-            if answers[-1].status != 200:
-                await asyncio.sleep(0.2)
-        return answers
-
-    return [a for answers in await asyncio.gather(*(ask(who[n % len(who)]) for n in range(at_once))) for a in answers]
-
-
-async def opened(rates: Iterable[tuple[Client, float]], *, seconds: float, seed: int) -> list[Answered]:
-    """Poisson arrivals at each client's rate (per second); returns when the last is answered."""
-    tasks = [task async for task in _arrivals(list(rates), seconds, random.Random(seed))]
-    return list(await asyncio.gather(*tasks))
-
-
-async def _arrivals(
-    rates: list[tuple[Client, float]], seconds: float, rng: random.Random
-) -> AsyncIterator["asyncio.Task[Answered]"]:
-    total, began = sum(rate for _, rate in rates), time.monotonic()
-    at = rng.expovariate(total)
-    while at < seconds:
-        await asyncio.sleep(max(0.0, began + at - time.monotonic()))
-        (client,) = rng.choices([c for c, _ in rates], [rate for _, rate in rates])
-        yield asyncio.create_task(sent(client))
-        at += rng.expovariate(total)
-
-
-async def sent(client: Client) -> Answered:
-    """One request, to its last byte."""
-    began = time.monotonic()
-    try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            return await _exchanged(client, began)
-    except (OSError, asyncio.IncompleteReadError, TimeoutError):
-        now = time.monotonic()
-        return Answered(client.tenant, began, now, now, 0, None)
-
-
-async def _exchanged(client: Client, began: float) -> Answered:
-    reader, writer = await asyncio.open_connection(client.host, client.port)
-    try:
-        writer.write(client.request)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        first = time.monotonic()
-        await reader.read(-1)
-    finally:
-        writer.close()
-    headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-    status = int(head[0].split()[1])
-    return Answered(client.tenant, began, first, time.monotonic(), status, headers.get("retry-after"))
-
-
-def percentiles_ms(seconds: Iterable[float]) -> dict[str, float]:
-    """Of latencies, in milliseconds, and how many there were."""
-    values = np.array(list(seconds)) * 1_000
-    found = {f"p{q}": round(float(np.percentile(values, q)), 1) for q in (50, 90, 99) if len(values)}
-    return {**found, "n": len(values)}
-
-
-def _client(url: str, tenant: str, key: str, model: str, tokens: int) -> Client:
-    place = urlsplit(url)
-    body: dict[str, Any] = {
-        "model": model,
-        "user": "ann",
-        "messages": [{"role": "user", "content": "What would you like to know?"}],
-        "max_tokens": tokens,
+def summary(answers: Sequence[Served], took: float, options: argparse.Namespace) -> dict[str, Any]:
+    """Rates and percentiles of one rate of arrivals."""
+    good = [a for a in answers if a.ok]
+    in_time = [
+        a for a in good if 1_000 * a.first_seconds <= options.ttft_ms and 1_000 * token_seconds(a) <= options.tpot_ms
+    ]
+    return {
+        "requests": len(answers),
+        "errors": len(answers) - len(good),
+        "requests_per_s": round(len(good) / took, 2),
+        "goodput_per_s": round(len(in_time) / took, 2),
+        "in_time": round(len(in_time) / max(len(answers), 1), 3),
+        "ttft_ms": percentiles([a.first_seconds for a in good]),
+        "tpot_ms": percentiles([token_seconds(a) for a in good]),
+        "whole_ms": percentiles([a.seconds for a in good]),
     }
-    data = json.dumps(body).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer {key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
-    )
-    return Client(tenant, str(place.hostname), int(place.port or 80), head.encode() + data)
+
+
+async def measured(running: Service, options: argparse.Namespace) -> dict[str, Any]:
+    """Every rate, each with pictures of its own."""
+    album, user = Album(options.concepts), f"bench-{time.time_ns()}"
+    with running.client() as http:
+        album.remembered(http, user)
+    rng = np.random.default_rng(0)
+    await arrivals(running, user, album.pictures(4, seed=1), rate=2, seconds=3, rng=rng)
+    found = {}
+    for number, rate in enumerate(options.rates, 2):
+        pictures = album.pictures(options.pictures, seed=number)
+        answers, took = await arrivals(running, user, pictures, rate=rate, seconds=options.seconds, rng=rng)
+        found[f"{rate:g}/s"] = summary(answers, took, options)
+    return found
+
+
+def draw(report: dict[str, Any], folder: Path) -> None:
+    """Throughput and goodput by rate of arrivals."""
+    rates = [key for key in report if key != "ran"]
+    with figures.sheet(folder, "open_loop") as axes:
+        offered = [float(r.removesuffix("/s")) for r in rates]
+        for what in ("requests_per_s", "goodput_per_s"):
+            axes.plot(offered, [report[r][what] for r in rates], marker="o", label=what)
+        axes.plot(offered, offered, linestyle=":", color="grey", label="offered")
+        axes.set_xlabel("arrivals a second")
+        axes.set_ylabel("a second")
+        axes.legend()
+
+
+def main() -> None:
+    """Parses the command line, measures, writes ``open_loop.json`` and ``open_loop.png``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, help="a running service; without it one is started")
+    parser.add_argument("--out", type=Path, default=Path("out/bench"))
+    parser.add_argument("--concepts", type=int, default=12)
+    parser.add_argument("--pictures", type=int, default=40, help="different ones at each rate, then they repeat")
+    parser.add_argument("--rates", type=float, nargs="+", default=[2.0, 4.0, 8.0, 16.0])
+    parser.add_argument("--seconds", type=float, default=20.0, help="of arrivals at each rate")
+    parser.add_argument("--ttft-ms", type=float, default=1_000.0)
+    parser.add_argument("--tpot-ms", type=float, default=100.0)
+    options = parser.parse_args()
+    ran = {**figures.machine(), **{k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()}}
+    with service(options.home) as running:
+        report: dict[str, Any] = {"ran": ran, **asyncio.run(measured(running, options))}
+    figures.write(options.out, "open_loop", report)
+    draw(report, options.out)
+    rows = [
+        (
+            key,
+            *(r[k] for k in ("requests", "errors", "requests_per_s", "goodput_per_s", "in_time")),
+            *(f"{r[k].get('p50')} / {r[k].get('p99')}" for k in ("ttft_ms", "tpot_ms")),
+        )
+        for key, r in report.items()
+        if key != "ran"
+    ]
+    columns = ("arrivals", "n", "errors", "req/s", "goodput/s", "in time", "TTFT p50/p99", "TPOT p50/p99")
+    figures.show(f"open loop; TTFT {options.ttft_ms:g} ms, TPOT {options.tpot_ms:g} ms", columns, rows)
+
+
+if __name__ == "__main__":
+    main()

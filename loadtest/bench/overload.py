@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.bench.open_loop import Answered, Client, Service, clients, closed, opened, percentiles_ms
+from loadtest.bench.arrivals import Answered, Client, Service, clients, closed, opened, percentiles_ms
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rap_serve.domain.chat import Delta, Sampling, Usage
+from rap_serve.domain.chat import Delta, FinishReason, Sampling, Usage
 from rap_serve.domain.errors import InvalidInput, Overloaded, RapError, Unavailable
 from rap_serve.domain.prompt import Part, TextPart, Turn
 
@@ -26,7 +26,7 @@ _ERROR_BY_STATUS: dict[int, type[RapError]] = {
 
 
 def chat_request(turns: Sequence[Turn], sampling: Sampling, *, model: str, cache_salt: str) -> dict[str, Any]:
-    """The fields of vLLM's ``ChatCompletionRequest``, streaming, usage last.
+    """The fields of vLLM's ``ChatCompletionRequest``; where it streams, usage comes last.
 
     ``cache_salt`` keeps what the engine caches of one owner, prompt prefixes and pictures, from being timed by another.
     """
@@ -36,10 +36,11 @@ def chat_request(turns: Sequence[Turn], sampling: Sampling, *, model: str, cache
         "max_completion_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream": not sampling.whole,
         "cache_salt": cache_salt,
     }
+    if not sampling.whole:
+        request["stream_options"] = {"include_usage": True}
     if sampling.stop:
         request["stop"] = list(sampling.stop)
     if sampling.seed is not None:
@@ -73,15 +74,31 @@ def deltas(events: Iterable[str]) -> Iterator[Delta]:
                 yield from _pieces(json.loads(line.removeprefix(_EVENT)))
 
 
+def whole(answer: dict[str, Any]) -> Delta:
+    """The one piece of an answer that was not streamed. Raises what the engine reports instead."""
+    _raise_for_error(answer)
+    choice, usage = answer["choices"][0], answer["usage"]
+    reason: FinishReason = "length" if choice["finish_reason"] == "length" else "stop"
+    return Delta(
+        choice["message"]["content"] or "",
+        finish_reason=reason,
+        usage=Usage(usage["prompt_tokens"], usage["completion_tokens"]),
+    )
+
+
 def _pieces(chunk: dict[str, Any]) -> Iterator[Delta]:
-    if "error" in chunk:
-        raise engine_error(int(chunk["error"].get("code") or 500), str(chunk["error"].get("message", "")))
+    _raise_for_error(chunk)
     for choice in chunk.get("choices", ()):
         text, reason = choice["delta"].get("content") or "", choice.get("finish_reason")
         if text or reason:
             yield Delta(text, finish_reason="length" if reason == "length" else "stop" if reason else None)
     if usage := chunk.get("usage"):
         yield Delta(usage=Usage(usage["prompt_tokens"], usage["completion_tokens"]))
+
+
+def _raise_for_error(payload: dict[str, Any]) -> None:
+    if "error" in payload:
+        raise engine_error(int(payload["error"].get("code") or 500), str(payload["error"].get("message", "")))
 
 
 def engine_error(status: int, message: str) -> RapError:

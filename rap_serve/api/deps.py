@@ -27,6 +27,7 @@ from rap_serve.services.remember import Remember
 from rap_serve.services.retrieve import Retrieval, Retrieve
 from rap_serve.services.share import ShareConcepts
 from rap_serve.services.throttle import Throttle
+from rap_serve.services.timings import Timings
 from rap_serve.services.transfer import StartTransfers
 from rap_serve.settings import LimitSettings
 
@@ -106,6 +107,11 @@ def path_owner(request: Request, user: Annotated[str, Path()]) -> Owner:
     return Owner(tenant(request), user)
 
 
+async def timings(request: Request) -> Timings:
+    """Those of the request."""
+    return cast(Timings, request.state.timings)
+
+
 def attempt(request: Request) -> Attempt | None:
     """Which attempt this is at what its idempotency key stands for; None without a key."""
     return cast("Attempt | None", getattr(request.state, "attempt", None))
@@ -124,4 +130,5 @@ def only_known(*names: str) -> Any:
 
 UseCasesDep = Annotated[UseCases, Depends(use_cases)]
 OwnerDep = Annotated[Owner, Depends(path_owner)]
+TimingsDep = Annotated[Timings, Depends(timings)]
 AttemptDep = Annotated[Attempt | None, Depends(attempt)]

@@ -19,6 +19,7 @@ from rap_serve.domain.tenancy import Allowance, Caller, KeyScope
 from rap_serve.services.admit import Admit, Work
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.throttle import Throttle, refusal
+from rap_serve.services.timings import Timings
 
 KEYED_PREFIXES = ("/v1/", "/admin/")
 ASKING = ("/v1/chat/completions",)
@@ -66,6 +67,7 @@ class Gate:
         request = Request(scope)
         request.state.request_id = f"req_{new_ulid().lower()}"
         request.state.allowances, request.state.retry_in = {}, None
+        request.state.timings = Timings()
         started, status = time.perf_counter(), 500
         request.state.started = started
         self._metrics.request_began()
@@ -107,7 +109,8 @@ class Gate:
     async def _admitted(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["path"].startswith(KEYED_PREFIXES):
-                await self._keyed(request)
+                with request.state.timings("key"):
+                    await self._keyed(request)
             body = await self._bounded(request, receive)
             work = self._work(request)
         except RapError as error:

@@ -10,7 +10,8 @@ FinishReason: TypeAlias = Literal["stop", "length"]
 class Sampling:
     """How to draw the answer. ``temperature`` 0 is greedy.
 
-    ``handles``: the only ``<names>`` that the answer may contain; None leaves it free.
+    ``handles``: the only ``<names>`` that the answer may contain; None leaves it free. ``whole``: it is wanted as one
+    piece at its end, which costs less than piece by piece.
     """
 
     max_tokens: int = 128
@@ -19,6 +20,7 @@ class Sampling:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     handles: tuple[str, ...] | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of an answer. The last one has the reason it ended and the usage."""
+    """The next piece of an answer. The last one has the reason it ended and the usage.
+
+    ``engine_milliseconds``: how long the first piece took where the model runs, None of the others.
+    """
 
     text: str = ""
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    engine_milliseconds: float | None = None

@@ -38,7 +38,7 @@ class GatewayMetrics:
         self._in_progress = Gauge("rap_requests_in_progress", description="HTTP requests under way.")
         self._steps = Histogram(
             "rap_retrieval_milliseconds",
-            description="One step of a retrieval.",
+            description="One step of a request, up to its retrieval.",
             boundaries=_MILLISECONDS,
             tag_keys=("step",),
         )

@@ -16,6 +16,7 @@ from rap_serve.domain.prompt import ConceptBlock, ImagePart, Layout, Part, TextP
 from rap_serve.domain.region import BoxShares, shares_of
 from rap_serve.services.describe import cropped_avatar
 from rap_serve.services.retrieve import Query, Retrieval, Retrieve
+from rap_serve.services.timings import Timings
 
 Task: TypeAlias = Literal["chat", "caption", "qa", "recognition"]
 
@@ -40,7 +41,8 @@ class Message:
 class Ask:
     """What is asked. ``retrieval`` off asks the bare model; ``max_evidence`` limits the concepts named.
 
-    ``concepts``: the ids of the only concepts to consider, all of the owner's where None.
+    ``concepts``: the ids of the only concepts to consider, all of the owner's where None. ``timings``: those of the
+    request so far.
     """
 
     messages: tuple[Message, ...]
@@ -51,6 +53,7 @@ class Ask:
     max_evidence: int | None = None
     concepts: tuple[str, ...] | None = None
     task: Task = "chat"
+    timings: Timings = field(default_factory=Timings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,13 +102,14 @@ class Answer:
 
     async def _retrieved(self, owner: Owner, ask: Ask, place: int) -> Retrieval:
         if not ask.retrieval:
-            return Retrieval(Library.of([], NOWHERE))
+            return Retrieval(Library.of([], NOWHERE), timings=ask.timings)
         query = Query(
             picture=ask.messages[place].picture,
             text=ask.messages[-1].text,
             about_picture=place == len(ask.messages) - 1,
             max_evidence=ask.max_evidence,
             concepts=ask.concepts,
+            timings=ask.timings,
         )
         return await self._retrieve(owner, query)
 
@@ -166,10 +170,14 @@ def _box_in(picture: Picture | None, evidence: Evidence) -> BoxShares | None:
 
 async def first_then_rest(answering: Answering) -> Answering:
     """The same answer with its first piece already made, so that what fails early fails before a status is sent."""
+    timings = answering.retrieval.timings
     try:
-        first = await anext(answering.deltas)
+        with timings("first_token"):
+            first = await anext(answering.deltas)
     except StopAsyncIteration:
         return answering
+    if first.engine_milliseconds is not None:
+        timings.count("engine", first.engine_milliseconds)
 
     async def chained() -> AsyncGenerator[Delta, None]:
         async with aclosing(answering.deltas) as rest:

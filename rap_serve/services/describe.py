@@ -25,7 +25,11 @@ class Describe:
         pieces: list[str] = []
         try:
             async for delta in self._mllm.stream(
-                [turn], Sampling(max_tokens=MAX_TOKENS), model=self._model, owner=owner, request_id=new_ulid()
+                [turn],
+                Sampling(max_tokens=MAX_TOKENS, whole=True),
+                model=self._model,
+                owner=owner,
+                request_id=new_ulid(),
             ):
                 pieces.append(delta.text)
         except (Unavailable, Overloaded):

@@ -50,7 +50,8 @@ class Query:
 
     ``about_picture``: whether the text speaks of this picture; then a name in it needs the support of a region.
     ``concepts``: the ids of the only concepts to name, all of the owner's where None. Listing some takes from what is
-    found without and adds nothing: the others stay the rivals of those listed.
+    found without and adds nothing: the others stay the rivals of those listed. ``timings``: those of the request, to
+    which the retrieval adds its own.
     """
 
     picture: Picture | None = None
@@ -60,6 +61,7 @@ class Query:
     candidates: int = 5
     max_evidence: int | None = None
     concepts: tuple[str, ...] | None = None
+    timings: Timings = field(default_factory=Timings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +136,7 @@ class Retrieve:
 
     async def __call__(self, owner: Owner, query: Query) -> Retrieval:
         """Raises ConceptNotFound, or Overloaded or Unavailable where a model or the memory cannot serve it."""
-        timings = Timings()
+        timings = query.timings
         with timings("total"):
             with timings("memory"):
                 library = await self._recall(owner)

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 
 
 class Timings:
-    """Milliseconds per step, added up where a step comes twice."""
+    """Milliseconds per step of one request, added up where a step comes twice."""
 
     def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
+        self._began = time.perf_counter()
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
@@ -18,5 +19,12 @@ class Timings:
         try:
             yield
         finally:
-            spent = (time.perf_counter() - start) * 1_000
-            self.milliseconds[step] = round(self.milliseconds.get(step, 0.0) + spent, 3)
+            self.count(step, (time.perf_counter() - start) * 1_000)
+
+    def until_now(self, step: str) -> None:
+        """Counts all that went by since these timings began towards ``step``."""
+        self.count(step, (time.perf_counter() - self._began) * 1_000)
+
+    def count(self, step: str, milliseconds: float) -> None:
+        """Counts what was measured elsewhere towards ``step``."""
+        self.milliseconds[step] = round(self.milliseconds.get(step, 0.0) + milliseconds, 3)

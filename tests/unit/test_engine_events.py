@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rap_serve.adapters.vllm import chat_request, deltas, handles_regex
+from rap_serve.adapters.vllm import chat_request, deltas, handles_regex, whole
 from rap_serve.domain.chat import Delta, Sampling, Usage
 from rap_serve.domain.errors import InvalidInput, Overloaded, Unavailable
 from rap_serve.domain.prompt import ImagePart, TextPart, Turn
@@ -30,11 +30,23 @@ def test_an_answer_is_text_then_reason_then_usage() -> None:
     ]
 
 
+def test_an_answer_that_is_wanted_whole_is_one_piece() -> None:
+    """The engine then makes no events, and one message crosses the cluster."""
+    assert "stream_options" not in chat_request([], Sampling(whole=True), model="m", cache_salt="s")
+    answer = {
+        "choices": [{"message": {"content": "Bo."}, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 2},
+    }
+    assert whole(answer) == Delta("Bo.", finish_reason="length", usage=Usage(7, 2))
+
+
 @pytest.mark.parametrize(("code", "kind"), [(400, InvalidInput), (429, Overloaded), (500, Unavailable)])
 def test_an_error_of_the_engine_keeps_its_meaning(code: int, kind: type[Exception]) -> None:
     """A prompt that does not fit is the caller's to mend, a dead engine is not."""
     with pytest.raises(kind):
         list(deltas([event(error={"message": "m", "code": code})]))
+    with pytest.raises(kind):
+        whole({"error": {"message": "m", "code": code}})
 
 
 def test_pictures_stay_where_they_are_between_the_texts() -> None:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Send
 
-from rap_serve.api.deps import UseCases, UseCasesDep, api_metrics, tenant
+from rap_serve.api.deps import TimingsDep, UseCases, UseCasesDep, api_metrics, tenant
 from rap_serve.api.errors import envelope, status_of
 from rap_serve.api.schemas import ChatBody, ImageContent, MessageBody, TextContent, rap_json
 from rap_serve.domain.chat import Delta, Sampling, Usage
@@ -21,6 +21,7 @@ from rap_serve.domain.deadline import current, enforced
 from rap_serve.domain.errors import InvalidInput, ModelNotFound, RapError, TooLarge
 from rap_serve.services.answer import Answering, Ask, Message, first_then_rest
 from rap_serve.services.throttle import Charge, refusal
+from rap_serve.services.timings import Timings
 
 router = APIRouter(tags=["chat"])
 _STARTED = int(time.time())
@@ -41,11 +42,12 @@ async def model(model: str, cases: UseCasesDep) -> dict[str, Any]:
 
 
 @router.post("/v1/chat/completions")
-async def chat(body: ChatBody, request: Request, cases: UseCasesDep) -> Response:
+async def chat(body: ChatBody, request: Request, cases: UseCasesDep, timings: TimingsDep) -> Response:
     """An answer that knows the user's concepts; ``rap`` says what it rests on."""
+    timings.until_now("arrival")
     owner = Owner(tenant(request), body.user)
     async with enforced(current()):
-        ask = await _ask(body, request.state.request_id, cases)
+        ask = await _ask(body, request.state.request_id, cases, timings)
         charge = await _charged(owner, ask, request, cases)
         try:
             answering = await first_then_rest(await cases.answer(owner, ask))
@@ -71,10 +73,11 @@ class _ClosedStream(StreamingResponse):
             await super().stream_response(send)
 
 
-async def _ask(body: ChatBody, request_id: str, cases: UseCases) -> Ask:
+async def _ask(body: ChatBody, request_id: str, cases: UseCases, timings: Timings) -> Ask:
     if len(body.messages) > cases.limits.messages:
         raise TooLarge(f"A conversation has at most {cases.limits.messages} messages.")
-    messages = tuple([await _message(m, cases) for m in body.messages])
+    with timings("decode"):
+        messages = tuple([await _message(m, cases) for m in body.messages])
     if sum(len(m.text) for m in messages) > cases.limits.text_characters:
         raise TooLarge(f"A conversation has at most {cases.limits.text_characters:,} characters of text.")
     return Ask(
@@ -86,6 +89,7 @@ async def _ask(body: ChatBody, request_id: str, cases: UseCases) -> Ask:
         max_evidence=body.rap.top_k,
         concepts=None if body.rap.concepts is None else tuple(body.rap.concepts),
         task=body.rap.task,
+        timings=timings,
     )
 
 
@@ -124,6 +128,7 @@ def _sampling(body: ChatBody, max_tokens: int) -> Sampling:
         top_p=body.top_p or 1.0,
         seed=body.seed,
         stop=tuple(body.stop),
+        whole=not body.stream,
     )
 
 

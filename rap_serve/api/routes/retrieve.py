@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from rap_serve.api.deps import OwnerDep, UseCasesDep
+from rap_serve.api.deps import OwnerDep, TimingsDep, UseCasesDep
 from rap_serve.api.schemas import RetrieveBody, rap_json, region_json
 from rap_serve.domain.deadline import current, enforced
 from rap_serve.domain.errors import InvalidInput
@@ -16,13 +16,21 @@ router = APIRouter(prefix="/v1/users/{user}/retrieve", tags=["retrieval"])
 
 
 @router.post("")
-async def retrieve(body: RetrieveBody, owner: OwnerDep, cases: UseCasesDep) -> dict[str, Any]:
+async def retrieve(body: RetrieveBody, owner: OwnerDep, cases: UseCasesDep, timings: TimingsDep) -> dict[str, Any]:
     """Regions with ranked candidates, and the evidence that would enter a prompt."""
+    timings.until_now("arrival")
     if body.image is None and not body.text:
         raise InvalidInput("Send an image, a text, or both.")
     async with enforced(current()):
-        picture = await cases.pictures.load(body.image) if body.image is not None else None
-        query = Query(picture=picture, text=body.text, boxes_xyxy=_boxes(body, picture), candidates=body.top_k)
+        with timings("decode"):
+            picture = await cases.pictures.load(body.image) if body.image is not None else None
+        query = Query(
+            picture=picture,
+            text=body.text,
+            boxes_xyxy=_boxes(body, picture),
+            candidates=body.top_k,
+            timings=timings,
+        )
         found = await cases.retrieve(owner, query)
     cases.meter.count(owner, "retrieve")
     return {"object": "retrieval", "regions": [region_json(r) for r in found.regions], **rap_json(found)}
