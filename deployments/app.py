@@ -1,20 +1,22 @@
 """The composition root: settings in, application graph out."""
 
+from collections.abc import Callable
+
 from ray import serve
 from ray.serve import Application, Deployment
 
 from deployments.detector import DetectorDeployment
 from deployments.embedder import EmbedderDeployment
 from deployments.ingress import IngressDeployment
-from deployments.mllm import build_mllm
 from deployments.options import serve_options
 from rap_serve.domain.errors import InvalidInput
-from rap_serve.settings import ServeSettings, Settings
+from rap_serve.settings import MllmSettings, ServeSettings, Settings
 
 
-def build(settings: Settings) -> Application:
+def build(settings: Settings, mllm: Callable[[MllmSettings], Application]) -> Application:
     """The whole service; what is not in ``settings`` is not configurable.
 
+    ``mllm``: ``deployments.mllm.build_mllm``, or what stands in for it where load is tested without an engine.
     Raises InvalidInput for a combination that could not keep its promises.
     """
     if settings.ingress.serve.max_replicas > 1 and settings.redis.url is None:
@@ -24,7 +26,7 @@ def build(settings: Settings) -> Application:
     detector = _deployment(DetectorDeployment, settings.detector.serve).bind(settings.detector)
     embedders = [_deployment(EmbedderDeployment, e.serve, prefix).bind(e) for prefix, e in settings.embedders.items()]
     gateway = _deployment(IngressDeployment, settings.ingress.serve)
-    return gateway.bind(settings, detector, build_mllm(settings.mllm), *embedders)
+    return gateway.bind(settings, detector, mllm(settings.mllm), *embedders)
 
 
 def _deployment(shell: type, settings: ServeSettings, prefix: str = "") -> Deployment:

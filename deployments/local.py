@@ -19,8 +19,9 @@ def main() -> int:
     home.mkdir(parents=True, exist_ok=True)
     prepare_environment(home)
     from deployments.local_service import LocalService  # imports Ray, which reads the environment then and there
+    from deployments.mllm import build_mllm
 
-    return LocalService(home, options.port, options.profile).run()
+    return LocalService(home, options.port, options.profile, build_mllm).run()
 
 
 def prepare_environment(home: Path) -> None:

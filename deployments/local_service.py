@@ -9,12 +9,14 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 import ray
 from pydantic import SecretStr
 from ray import serve
+from ray.serve import Application
 from ray.serve.config import HTTPOptions
 
 from deployments.app import build
@@ -23,7 +25,7 @@ from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.tenancy import new_secret
-from rap_serve.settings import PROJECT_ROOT, AuthSettings, Settings
+from rap_serve.settings import PROJECT_ROOT, AuthSettings, MllmSettings, Settings
 
 APPLICATION = "rap"
 TENANT = "default"
@@ -38,12 +40,13 @@ class Stopped(BaseException):
 
 
 class LocalService:
-    """Everything that one ``rap up`` starts."""
+    """Everything that one ``rap up`` starts. ``mllm``: see ``deployments.app.build``."""
 
-    def __init__(self, home: Path, port: int, profile: str) -> None:
+    def __init__(self, home: Path, port: int, profile: str, mllm: Callable[[MllmSettings], Application]) -> None:
         self._home = home
         self._port = port
         self._profile = profile
+        self._mllm = mllm
         self._status = Status(home / "status.json", ["memory", "ray", "detector", "embedder", "mllm", "gateway"])
         self._milvus: MilvusLiteServer | None = None
         self._stopping = threading.Event()
@@ -107,7 +110,7 @@ class LocalService:
         """Deploys, following each deployment until it is healthy."""
         handle = threading.Thread(target=self._follow, daemon=True)
         handle.start()
-        serve.run(build(settings), name=APPLICATION, route_prefix="/")
+        serve.run(build(settings, self._mllm), name=APPLICATION, route_prefix="/")
         for step in ("detector", "embedder", "mllm", "gateway"):
             self._status.done(step)
 

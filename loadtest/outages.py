@@ -58,13 +58,13 @@ class LocalRedis:
 
     async def kill(self, rng: random.Random) -> None:
         """kill -9; it stays away for a while and comes back empty."""
-        self._killed()
+        self.stop()
         await asyncio.sleep(rng.uniform(0, LONGEST_SECONDS))
         await asyncio.to_thread(self.start)
 
     async def restart(self, _: random.Random) -> None:
         """Empty, and back before anybody has noticed."""
-        self._killed()
+        self.stop()
         await asyncio.to_thread(self.start)
 
     async def pause(self, rng: random.Random) -> None:
@@ -81,7 +81,8 @@ class LocalRedis:
         """By name."""
         return {"flush": self.flush, "kill": self.kill, "restart": self.restart, "pause": self.pause}
 
-    def _killed(self) -> None:
+    def stop(self) -> None:
+        """kill -9."""
         process = self._process()
         process.kill()
         process.wait(START_SECONDS)

@@ -65,7 +65,8 @@ class RayMllm:
     ) -> AsyncGenerator[Delta, None]:
         """See the port. Once a piece is out there is no other attempt."""
         salt = hmac.new(self._secret, owner.scope.encode(), hashlib.sha256).hexdigest()
-        call = self._handle.answer.remote(tuple(turns), sampling, model=model, cache_salt=salt, request_id=request_id)
+        answer = self._handle.options(method_name="answer", session_id=salt)
+        call = answer.remote(tuple(turns), sampling, model=model, cache_salt=salt, request_id=request_id)
         try:
             async with asyncio.timeout(self._deadline_seconds):
                 async for delta in call:
