@@ -41,6 +41,7 @@ from rap_serve.observability.metrics import GatewayMetrics
 from rap_serve.services.administer import Administer
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
+from rap_serve.services.avatars import Avatars
 from rap_serve.services.commit import Commit, Recount
 from rap_serve.services.describe import Describe
 from rap_serve.services.edit import Edit, Forget
@@ -78,7 +79,9 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     """All of it, ready to serve. Raises Unavailable where the catalogue does not answer."""
     deadline = settings.ingress.deadline_seconds
     detector = RayDetector(models.detector, deadline_seconds=deadline)
-    mllm = RayMllm(models.mllm, deadline_seconds=deadline, secret=_derived(settings, "engine isolation"))
+    mllm = RayMllm(
+        models.mllm, deadline_seconds=deadline, secret=_derived(settings, "engine isolation"), observer=metrics
+    )
     database = Database(settings.catalogue.url.get_secret_value())
     owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
     shares, shelves = SqlShares(database), SqlShelves(database)
@@ -87,6 +90,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     cache = _cache(settings, models.spaces, owners)
     blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
     pictures = PictureLoader(settings.limits)
+    avatars = Avatars(blobs=blobs, pictures=pictures, max_bytes=settings.ingress.cache_bytes // 8)
     spaces = SqlSpaces(database)
     embedding = EmbeddingModels(_embedding_models(settings, models), spaces)
     await embedding.refresh()
@@ -175,7 +179,15 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         jobs=jobs,
         transfers=StartTransfers(jobs=jobs, blobs=blobs, open_pack=open_pack),
         erase=Erase(cache=cache, owners=owners, shares=shares, tenants=tenants, jobs=jobs),
-        background=(authenticate.watch, embedding.watch, meter.watch, recount.watch, replies.watch, run_jobs.watch),
+        background=(
+            authenticate.watch,
+            avatars.watch,
+            embedding.watch,
+            meter.watch,
+            recount.watch,
+            replies.watch,
+            run_jobs.watch,
+        ),
         pictures=pictures,
         check_ready=check_ready,
         recall=recall,
@@ -188,8 +200,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         answer=Answer(
             retrieve=retrieve,
             mllm=mllm,
-            blobs=blobs,
-            pictures=pictures,
+            avatars=avatars,
             layout=LAYOUTS[settings.mllm.prompt_layout],
             model=settings.mllm.model_id,
             constrain_names=settings.mllm.constrain_names,
