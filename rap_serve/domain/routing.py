@@ -13,8 +13,8 @@ class LoadBound:
     others do; about as many answers as it gives at once without slowing each of them down.
     """
 
-    share: float = 1.25
-    calm: int = 4
+    share: float = 1.5
+    calm: int = 8
 
     def __call__(self, loads: Iterable[int]) -> float:
         """The load from which a replica is full, the next request counted in."""
