@@ -11,34 +11,45 @@ from ray.serve.llm import LLMConfig, ModelLoadingConfig, build_llm_deployment
 from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.openai_api_models import ChatCompletionRequest, ErrorResponse
 
-from deployments.options import serve_options
+from deployments.options import owner_routing, serve_options
 from rap_serve.adapters import vllm
+from rap_serve.adapters.held_pictures import HeldPictures
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.deadline import NEVER, Deadline, until
-from rap_serve.domain.prompt import Turn
+from rap_serve.domain.sent import Lacking, SentTurn
 from rap_serve.settings import MllmSettings, model_path
 
 
 class MllmServer(LLMServer):  # type: ignore[misc]
-    """Takes our turns and gives our deltas, so that callers need neither vLLM nor base64."""
+    """Takes our turns and gives our deltas, so that callers need neither vLLM nor pictures that it holds."""
+
+    async def __init__(  # type: ignore[misc]  # as its base class, which Ray awaits
+        self, config: LLMConfig, *, picture_bytes: int, picture_seconds: float
+    ) -> None:
+        self._held = HeldPictures(max_bytes=picture_bytes, idle_seconds=picture_seconds)
+        await super().__init__(config)
 
     async def answer(
         self,
-        turns: tuple[Turn, ...],
+        turns: tuple[SentTurn, ...],
         sampling: Sampling,
         *,
         model: str,
         cache_salt: str,
         request_id: str,
         deadline: Deadline = NEVER,
-    ) -> AsyncGenerator[Delta, None]:
+    ) -> AsyncGenerator[Delta | Lacking, None]:
         """The pieces of the answer as the engine makes them; leaving early aborts the engine's request.
 
-        Raises DeadlineExceeded when it passes, and aborts it too.
+        Only what is lacking, where that is a picture. Raises DeadlineExceeded when it passes, and aborts it too.
         """
         deadline.require()
         began = time.perf_counter()
-        fields = vllm.chat_request(turns, sampling, model=model, cache_salt=cache_salt)
+        pictures = await self._held.taken_in(turns)
+        if isinstance(pictures, Lacking):
+            yield pictures
+            return
+        fields = vllm.chat_request(turns, pictures, sampling, model=model, cache_salt=cache_salt)
         events = await self.chat(ChatCompletionRequest(**fields, request_id=request_id))
         first = True
         async with aclosing(events):
@@ -46,6 +57,11 @@ class MllmServer(LLMServer):  # type: ignore[misc]
                 for delta in _deltas(made):
                     yield replace(delta, engine_milliseconds=_milliseconds_since(began)) if first else delta
                     first = False
+
+    async def check_health(self) -> None:
+        """Asked by Ray Serve every few seconds, which is when pictures that nobody asks for are dropped."""
+        self._held.drop_idle()
+        await super().check_health()
 
 
 def _milliseconds_since(began: float) -> float:
@@ -71,9 +87,10 @@ def build_mllm(settings: MllmSettings) -> Application:
         accelerator_type=settings.accelerator_type,
         placement_group_config=None if settings.accelerator_type else {"bundles": [{"CPU": settings.serve.num_cpus}]},
         engine_kwargs=dict(settings.engine),
-        deployment_config=serve_options(settings.serve),
+        deployment_config={**serve_options(settings.serve), "request_router_config": owner_routing()},
         experimental_configs={"stream_batching_interval_ms": 0},
         runtime_env={"env_vars": dict(settings.environment)},
         log_engine_metrics=True,
     )
-    return build_llm_deployment(config, name_prefix="Mllm:", deployment_cls=MllmServer)
+    held = {"picture_bytes": settings.picture_bytes, "picture_seconds": settings.picture_seconds}
+    return build_llm_deployment(config, name_prefix="Mllm:", bind_kwargs=held, deployment_cls=MllmServer)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ray.serve.config import RequestRouterConfig
+
 from rap_serve.settings import ServeSettings
 
 RETRY_AFTER_SECONDS = 2
@@ -35,3 +37,8 @@ def serve_options(settings: ServeSettings) -> dict[str, Any]:
         "health_check_timeout_s": settings.health_check_timeout_seconds,
         "graceful_shutdown_timeout_s": settings.graceful_shutdown_seconds,
     }
+
+
+def owner_routing() -> RequestRouterConfig:
+    """Requests of one owner go to one replica, as far as its load allows."""
+    return RequestRouterConfig(request_router_class="deployments.routing:OwnerRouter")

@@ -45,6 +45,7 @@ from rap_serve.services.administer import Administer
 from rap_serve.services.admit import Admit, Lane, LaneName
 from rap_serve.services.answer import Answer
 from rap_serve.services.authenticate import Authenticate
+from rap_serve.services.avatars import Avatars
 from rap_serve.services.commit import Commit, Recount
 from rap_serve.services.describe import Describe
 from rap_serve.services.edit import Edit, Forget
@@ -82,7 +83,8 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     """All of it, ready to serve. Raises Unavailable where the catalogue does not answer."""
     deadline = settings.ingress.deadline_seconds
     detector = RayDetector(models.detector, deadline_seconds=deadline)
-    engine = RayMllm(models.mllm, deadline_seconds=deadline, secret=_derived(settings, "engine isolation"))
+    secret = _derived(settings, "engine isolation")
+    engine = RayMllm(models.mllm, deadline_seconds=deadline, secret=secret, observer=metrics)
     mllm = WatchedMllm(engine, MllmMetrics())
     database = Database(settings.catalogue.url.get_secret_value())
     owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
@@ -92,6 +94,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
     cache = WatchedCache(_cache(settings, models.spaces, owners), CacheMetrics())
     blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
     pictures = PictureLoader(settings.limits)
+    avatars = Avatars(blobs=blobs, pictures=pictures, max_bytes=settings.ingress.cache_bytes // 8)
     spaces = SqlSpaces(database)
     embedding = EmbeddingModels(_embedding_models(settings, models), spaces)
     await embedding.refresh()
@@ -201,6 +204,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         background=(
             admit.watch,
             authenticate.watch,
+            avatars.watch,
             embedding.watch,
             meter.watch,
             recount.watch,
@@ -220,8 +224,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         answer=Answer(
             retrieve=retrieve,
             mllm=mllm,
-            blobs=blobs,
-            pictures=pictures,
+            avatars=avatars,
             layout=LAYOUTS[settings.mllm.prompt_layout],
             model=settings.mllm.model_id,
             constrain_names=settings.mllm.constrain_names,

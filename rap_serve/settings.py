@@ -141,6 +141,8 @@ class MllmSettings(_Group):
 
     ``constrain_names``: an answer can hold no ``<name>`` but those of its evidence, by guided decoding. For models
     that write names in brackets; others could then not write a bracket at all.
+    ``picture_bytes``: what each replica holds of decoded pictures, so that they need not be sent to it again; one that
+    was not used for ``picture_seconds`` goes.
     """
 
     model_id: str
@@ -151,6 +153,8 @@ class MllmSettings(_Group):
     accelerator_type: str | None = None
     engine: dict[str, Any] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
+    picture_bytes: int = 256_000_000
+    picture_seconds: float = 3_600
     serve: ServeSettings = ServeSettings(num_cpus=1)
 
 

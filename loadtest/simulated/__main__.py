@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", default="local", help="a name under deployments/profiles, or a file")
     parser.add_argument("--replicas", type=int, default=1, help="of the MLLM")
     parser.add_argument("--gateways", type=int, default=1)
-    parser.add_argument("--router", default="power-of-two", choices=ROUTERS, help="how a replica is chosen")
+    parser.add_argument("--router", default="owner", choices=ROUTERS, help="how a replica is chosen")
     for field in fields(Costs):
         kind = type(field.default)
         parser.add_argument(

@@ -92,7 +92,7 @@ class SleepingEngine:
         while self._admit():
             seconds, ready = self._pass()
             clock += seconds
-            await asyncio.sleep(clock - loop.time())
+            await asyncio.sleep(max(0.0, clock - loop.time()))
             for request in ready:
                 request.made.put_nowait(None)
 

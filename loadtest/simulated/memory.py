@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator, Sequence
 from typing import TypeAlias
 
-from rap_serve.adapters.local_cache import ByteLru
+from rap_serve.domain.lru import ByteLru
 
 Token: TypeAlias = Hashable
 

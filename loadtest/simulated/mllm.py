@@ -1,7 +1,5 @@
 """The sleeping engine in the place of the MLLM: its deployment, called as ours around vLLM is."""
 
-import hashlib
-import hmac
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -16,9 +14,10 @@ from deployments.options import serve_options
 from loadtest.simulated.engine import Costs, Prompt, SleepingEngine, Work
 from loadtest.simulated.memory import Token
 from loadtest.simulated.routers import ROUTERS
+from rap_serve.adapters.held_pictures import HeldPictures
 from rap_serve.domain.chat import Delta, Sampling, Usage
 from rap_serve.domain.deadline import Deadline, until
-from rap_serve.domain.prompt import ImagePart, Turn
+from rap_serve.domain.sent import Lacking, SentPicture, SentTurn
 from rap_serve.settings import MllmSettings
 
 CHARACTERS_PER_TOKEN = 4
@@ -27,23 +26,28 @@ CHARACTERS_PER_TOKEN = 4
 class SimulatedMllm:
     """Answers each question after the time it would take, naming what it may name."""
 
-    def __init__(self, costs: Costs) -> None:
+    def __init__(self, costs: Costs, settings: MllmSettings) -> None:
         self._costs = costs
+        self._held = HeldPictures(max_bytes=settings.picture_bytes, idle_seconds=settings.picture_seconds)
         self._engine = SleepingEngine(costs)
         self._metrics = _Metrics()
 
     async def answer(
         self,
-        turns: tuple[Turn, ...],
+        turns: tuple[SentTurn, ...],
         sampling: Sampling,
         *,
         model: str,
         cache_salt: str,
         request_id: str,
         deadline: Deadline,
-    ) -> AsyncGenerator[Delta, None]:
-        """The pieces of an answer, a token each."""
+    ) -> AsyncGenerator[Delta | Lacking, None]:
+        """The pieces of an answer, a token each; only what is lacking, where that is a picture."""
         deadline.require()
+        pictures = await self._held.taken_in(turns)
+        if isinstance(pictures, Lacking):
+            yield pictures
+            return
         prompt = _prompt(turns, cache_salt, self._costs.picture_tokens)
         length = min(sampling.max_tokens, self._costs.answer_tokens)
         words = _words(sampling.handles)
@@ -56,6 +60,7 @@ class SimulatedMllm:
 
     async def check_health(self) -> None:
         """Asked by Ray Serve and by the gateway: answering at all is the answer."""
+        self._held.drop_idle()
 
 
 class _Metrics:
@@ -85,7 +90,7 @@ def build_simulated(settings: MllmSettings, *, costs: Costs, router: str) -> App
     """A deployment that stands where ``deployments.mllm.build_mllm``'s would. ``router``: one of ROUTERS."""
     routing = RequestRouterConfig(request_router_class=ROUTERS[router])
     options = {**serve_options(settings.serve), "request_router_config": routing}
-    return serve.deployment(SimulatedMllm, name="Mllm:simulated", **options).bind(costs)
+    return serve.deployment(SimulatedMllm, name="Mllm:simulated", **options).bind(costs, settings)
 
 
 def simulated(costs: Costs, router: str) -> partial[Application]:
@@ -93,14 +98,13 @@ def simulated(costs: Costs, router: str) -> partial[Application]:
     return partial(build_simulated, costs=costs, router=router)
 
 
-def _prompt(turns: tuple[Turn, ...], cache_salt: str, picture_tokens: int) -> Prompt:
+def _prompt(turns: tuple[SentTurn, ...], cache_salt: str, picture_tokens: int) -> Prompt:
     tokens: list[Token] = [cache_salt]
     pictures: list[tuple[str, int]] = []
     for part in (p for turn in turns for p in turn.parts):
-        if isinstance(part, ImagePart):
-            key = hmac.new(cache_salt.encode(), part.data, hashlib.sha256).hexdigest()
-            tokens += [(key, i) for i in range(picture_tokens)]
-            pictures.append((key, len(tokens)))
+        if isinstance(part, SentPicture):
+            tokens += [(part.key, i) for i in range(picture_tokens)]
+            pictures.append((part.key, len(tokens)))
         else:
             starts = range(0, len(part.text), CHARACTERS_PER_TOKEN)
             tokens += [part.text[i : i + CHARACTERS_PER_TOKEN] for i in starts]

@@ -5,58 +5,16 @@ import contextlib
 import secrets
 import weakref
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import AsyncIterator
 
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.library import Library
+from rap_serve.domain.lru import ByteLru
 from rap_serve.domain.ports import Features, Generation, Moment, Write
 
 MAX_OWNERS = 100_000
 CONCEPT_BYTES = 2_000  # what Python keeps for a concept besides its texts and embeddings, roughly
 REGION_BYTES = 400
-
-V = TypeVar("V")
-
-
-class ByteLru(Generic[V]):
-    """A mapping that forgets what was used longest ago once its values weigh more than ``max_bytes``."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._entries: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
-
-    def get(self, key: Hashable) -> V | None:
-        """The value, now the most recently used."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        self._entries.move_to_end(key)
-        return entry[0]
-
-    def put(self, key: Hashable, value: V, size: int) -> None:
-        """Keeps ``value``, unless it alone is too heavy."""
-        self.drop(key)
-        if size > self._max_bytes:
-            return
-        self._entries[key] = (value, size)
-        self._bytes += size
-        while self._bytes > self._max_bytes:
-            _, (_, freed) = self._entries.popitem(last=False)
-            self._bytes -= freed
-
-    def drop(self, key: Hashable) -> None:
-        """Forgets ``key``."""
-        _, freed = self._entries.pop(key, (None, 0))
-        self._bytes -= freed
-
-    def drop_where(self, condition: Callable[[Hashable], bool]) -> int:
-        """Forgets all keys that meet ``condition``; how many there were."""
-        keys = [key for key in self._entries if condition(key)]
-        for key in keys:
-            self.drop(key)
-        return len(keys)
 
 
 class LocalCache:

@@ -7,12 +7,13 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from rap_serve.adapters.picture_sender import PictureSender
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.deadline import Deadline, current, enforced, until
@@ -20,6 +21,7 @@ from rap_serve.domain.errors import Overloaded, RapError, Unavailable
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.prompt import Turn
 from rap_serve.domain.region import BoxXyxy, Pixels, Region
+from rap_serve.domain.sent import Lacking
 
 ATTEMPTS = 3
 PING_SECONDS = 5.0
@@ -62,34 +64,62 @@ class RayEmbedder:
         return rows
 
 
+class PictureObserver(Protocol):
+    """Told of the pictures of each prompt."""
+
+    def pictures(self, sent: int, spared: int) -> None: ...
+
+    def pictures_lacking(self) -> None: ...
+
+
 class RayMllm:
     """The port ``Mllm`` on an MLLM deployment. ``secret`` keys what separates owners inside the engine."""
 
-    def __init__(self, handle: DeploymentHandle, *, deadline_seconds: float, secret: bytes) -> None:
+    def __init__(
+        self, handle: DeploymentHandle, *, deadline_seconds: float, secret: bytes, observer: PictureObserver
+    ) -> None:
         self._handle = handle.options(stream=True)
         self._deadline_seconds = deadline_seconds
         self._secret = secret
+        self._observer = observer
+        self._pictures = PictureSender(observer.pictures)
+
+    def holds(self, owner: Owner, name: str) -> bool:
+        """See the port."""
+        return self._pictures.holds(self._salt(owner), name)
 
     async def stream(
         self, turns: Sequence[Turn], sampling: Sampling, *, model: str, owner: Owner, request_id: str
     ) -> AsyncGenerator[Delta, None]:
-        """See the port. Once a piece is out there is no other attempt."""
-        salt = hmac.new(self._secret, owner.scope.encode(), hashlib.sha256).hexdigest()
-        deadline = current() or Deadline.after(self._deadline_seconds)
+        """See the port. Once a piece is out there is no other attempt.
+
+        A replica that lacks a picture says so at once; then all pictures are sent, wherever that goes.
+        """
+        salt, deadline = self._salt(owner), current() or Deadline.after(self._deadline_seconds)
         answer = self._handle.options(method_name="answer", session_id=salt)
-        call = answer.remote(
-            tuple(turns), sampling, model=model, cache_salt=salt, request_id=request_id, deadline=deadline
-        )
-        ended = False
-        try:
-            async for delta in until(deadline, call):
-                yield delta
-            ended = True
-        except (RayError, RayServeException, TimeoutError) as error:
-            raise translated(error) from error
-        finally:
-            if not ended:
-                call.cancel()
+        for whole in (False, True):
+            sent = await self._pictures.packed(turns, salt, whole=whole)
+            call = answer.remote(sent, sampling, model=model, cache_salt=salt, request_id=request_id, deadline=deadline)
+            ended = False
+            try:
+                async for delta in until(deadline, call):
+                    if isinstance(delta, Lacking):
+                        break
+                    self._pictures.arrived(sent)
+                    yield delta
+                else:
+                    ended = True
+                    return
+            except (RayError, RayServeException, TimeoutError) as error:
+                raise translated(error) from error
+            finally:
+                if not ended:
+                    call.cancel()
+            self._observer.pictures_lacking()
+        raise AssertionError("unreachable")
+
+    def _salt(self, owner: Owner) -> str:
+        return hmac.new(self._secret, owner.scope.encode(), hashlib.sha256).hexdigest()
 
 
 async def _retried(call: Callable[[], DeploymentResponse], deadline: Deadline) -> Any:

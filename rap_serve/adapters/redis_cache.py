@@ -37,12 +37,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from rap_serve.adapters.cache_codec import decode_features, decode_library, encode_features, encode_library
-from rap_serve.adapters.local_cache import ByteLru, features_bytes, fresh_generation, library_bytes
+from rap_serve.adapters.local_cache import features_bytes, fresh_generation, library_bytes
 from rap_serve.adapters.redis_scripts import BEGIN, END, READ
 from rap_serve.domain.catalogue import Seals
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.library import Library
+from rap_serve.domain.lru import ByteLru
 from rap_serve.domain.ports import Features, Generation, Moment, Write
 
 T = TypeVar("T")

@@ -1,19 +1,19 @@
 """Conversations as vLLM's OpenAI server takes them, and its events as pieces of an answer.
 
-Used inside the engine's replica: pictures become base64 only here, next to the engine.
+Used inside the engine's replica, where pictures are decoded already: none of them becomes base64.
 """
 
-import base64
-import hashlib
-import hmac
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from PIL import Image
 
 from rap_serve.domain.chat import Delta, FinishReason, Sampling, Usage
 from rap_serve.domain.errors import InvalidInput, Overloaded, RapError, Unavailable
-from rap_serve.domain.prompt import Part, TextPart, Turn
+from rap_serve.domain.prompt import TextPart
+from rap_serve.domain.sent import SentPart, SentTurn
 
 _EVENT = "data: "
 _DONE = "[DONE]"
@@ -25,14 +25,19 @@ _ERROR_BY_STATUS: dict[int, type[RapError]] = {
 }
 
 
-def chat_request(turns: Sequence[Turn], sampling: Sampling, *, model: str, cache_salt: str) -> dict[str, Any]:
+def chat_request(
+    turns: Sequence[SentTurn], pictures: Mapping[str, Image.Image], sampling: Sampling, *, model: str, cache_salt: str
+) -> dict[str, Any]:
     """The fields of vLLM's ``ChatCompletionRequest``; where it streams, usage comes last.
 
-    ``cache_salt`` keeps what the engine caches of one owner, prompt prefixes and pictures, from being timed by another.
+    ``pictures``: those of ``turns`` by key.
+
+    ``cache_salt`` keeps what the engine caches of one owner's prompts from being timed by another; so do the keys of
+    what it caches of pictures.
     """
     request: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": t.role, "content": [_content(p, cache_salt) for p in t.parts]} for t in turns],
+        "messages": [{"role": t.role, "content": [_content(p, pictures) for p in t.parts]} for t in turns],
         "max_completion_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -50,14 +55,15 @@ def chat_request(turns: Sequence[Turn], sampling: Sampling, *, model: str, cache
     return request
 
 
-def _content(part: Part, cache_salt: str) -> dict[str, Any]:
-    """``uuid``: what the engine caches a picture under; left out, equal pictures of all owners would share an entry."""
+def _content(part: SentPart, pictures: Mapping[str, Image.Image]) -> dict[str, Any]:
+    """``uuid``: what the engine caches a picture under; left out, equal pictures of all owners would share an entry.
+
+    The engine looks at the pixels only where it has nothing under that name. It would take the name alone too, but
+    fails where it has just forgotten the picture.
+    """
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
-    encoded = base64.b64encode(part.data).decode()
-    url = {"url": f"data:{part.media_type};base64,{encoded}"}
-    uuid = hmac.new(cache_salt.encode(), part.data, hashlib.sha256).hexdigest()
-    return {"type": "image_url", "image_url": url, "uuid": uuid}
+    return {"type": "image_pil", "image_pil": pictures[part.key], "uuid": part.key}
 
 
 def handles_regex(handles: Sequence[str]) -> str:

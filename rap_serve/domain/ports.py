@@ -144,6 +144,9 @@ class Mllm(Protocol):
         Raises InvalidInput where the prompt does not fit, Overloaded or Unavailable.
         """
 
+    def holds(self, owner: Owner, name: str) -> bool:
+        """Whether the bytes of a picture of that name are likely not to be asked for in the owner's next prompt."""
+
 
 class BlobStore(Protocol):
     """Pictures at rest, per owner and by content: the same bytes of one owner are kept once."""

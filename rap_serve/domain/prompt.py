@@ -5,7 +5,7 @@ tokens) is neutralised before it reaches the prompt, so that no text can add a p
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -38,7 +38,16 @@ class ImagePart:
     media_type: str = "image/jpeg"
 
 
-Part: TypeAlias = TextPart | ImagePart
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageRef:
+    """A picture of a prompt by its name, its bytes for whoever lacks them. Equal names are equal pixels."""
+
+    name: str
+    load: Callable[[], Awaitable[ImagePart]]
+
+
+ShownImage: TypeAlias = ImagePart | ImageRef
+Part: TypeAlias = TextPart | ShownImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +64,11 @@ class ConceptBlock:
 
     name: str
     info: str
-    avatar: ImagePart
+    avatar: ShownImage
     box: BoxShares | None = None
 
 
-Layout: TypeAlias = Callable[[ImagePart | None, Sequence[ConceptBlock], str], tuple[Part, ...]]
+Layout: TypeAlias = Callable[[ShownImage | None, Sequence[ConceptBlock], str], tuple[Part, ...]]
 """How one model family wants its picture, its concepts and its question arranged."""
 
 
@@ -70,7 +79,7 @@ def neutralised(text: str) -> str:
     return _TURN.sub(lambda m: m[0].capitalize(), bracketed)
 
 
-def rap_parts(picture: ImagePart | None, blocks: Sequence[ConceptBlock], question: str) -> tuple[Part, ...]:
+def rap_parts(picture: ShownImage | None, blocks: Sequence[ConceptBlock], question: str) -> tuple[Part, ...]:
     """RAP's own layout: ``<image>\\n[1.<image>\\n Name: <bo>, Info: ...]\\n`` per concept, then the question.
 
     Source: "RAP: Retrieval-Augmented Personalization for Multimodal LLMs", CVPR 2025, section 3.
@@ -110,7 +119,7 @@ def as_text(parts: Sequence[Part], *, placeholder: str = "<image>") -> str:
     return "".join(part.text if isinstance(part, TextPart) else placeholder for part in parts)
 
 
-def chat_parts(picture: ImagePart | None, blocks: Sequence[ConceptBlock], question: str) -> tuple[Part, ...]:
+def chat_parts(picture: ShownImage | None, blocks: Sequence[ConceptBlock], question: str) -> tuple[Part, ...]:
     """A layout for general chat models: what is known first, each with its avatar, then picture and question."""
     parts: list[Part] = []
     if blocks:
@@ -125,7 +134,7 @@ def chat_parts(picture: ImagePart | None, blocks: Sequence[ConceptBlock], questi
     return merged([*parts, TextPart(_places(picture, blocks)), TextPart(neutralised(question))])
 
 
-def _places(picture: ImagePart | None, blocks: Sequence[ConceptBlock]) -> str:
+def _places(picture: ShownImage | None, blocks: Sequence[ConceptBlock]) -> str:
     """The line that says where the concepts are; empty without a picture or places."""
     return places_line([(handle(b.name), b.box) for b in blocks if b.box]) if picture else ""
 

@@ -55,6 +55,14 @@ class GatewayMetrics:
             tag_keys=("source",),
         )
         self._abstentions = Counter("rap_abstentions_total", description="Retrievals that allowed no concept.")
+        self._pictures = Counter(
+            "rap_prompt_pictures_total",
+            description="Pictures in prompts, by whether they were sent.",
+            tag_keys=("went",),
+        )
+        self._lacking = Counter(
+            "rap_prompts_resent_total", description="Prompts whose pictures a replica did not hold as expected."
+        )
         self._degraded = Counter(
             "rap_degraded_total", description="Retrievals that went on without a part.", tag_keys=("part",)
         )
@@ -99,6 +107,16 @@ class GatewayMetrics:
             self._degraded.inc(tags={"part": part})
         if not found.evidence:
             self._abstentions.inc()
+
+    def pictures(self, sent: int, spared: int) -> None:
+        """One prompt on its way to a model: its pictures that went with their bytes, and those that went without."""
+        for went, number in (("sent", sent), ("spared", spared)):
+            if number:
+                self._pictures.inc(number, tags={"went": went})
+
+    def pictures_lacking(self) -> None:
+        """A prompt had to be sent again: a replica did not hold what it was thought to hold."""
+        self._lacking.inc()
 
     def answer_began(self, given: Retrieval, *, seconds: float) -> None:
         """The first piece of an answer is there, ``seconds`` after the request."""
@@ -204,3 +222,18 @@ class AdmissionMetrics:
         self._waiting.set(waiting, tags={"lane": lane})
         self._under_way.set(under_way, tags={"lane": lane})
         self._slots.set(slots, tags={"lane": lane})
+
+
+class RoutingMetrics:
+    """Counted wherever requests are given to replicas."""
+
+    def __init__(self) -> None:
+        self._routed = Counter(
+            "rap_mllm_routed_total",
+            description="Requests to the MLLM, by whether they went to their owner's first choice.",
+            tag_keys=("choice",),
+        )
+
+    def routed(self, *, spilled: bool) -> None:
+        """One request."""
+        self._routed.inc(tags={"choice": "other" if spilled else "first"})

@@ -67,6 +67,10 @@ class WatchedMllm:
         self._mllm = mllm
         self._metrics = metrics
 
+    def holds(self, owner: Owner, name: str) -> bool:
+        """See Mllm."""
+        return self._mllm.holds(owner, name)
+
     async def stream(
         self, turns: Sequence[Turn], sampling: Sampling, *, model: str, owner: Owner, request_id: str
     ) -> AsyncGenerator[Delta, None]:

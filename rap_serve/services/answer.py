@@ -11,10 +11,20 @@ from rap_serve.domain.concept import NOWHERE, Owner, fold_name
 from rap_serve.domain.errors import InvalidInput, ModelNotFound, NotFound
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Evidence
-from rap_serve.domain.ports import BlobStore, Mllm, Picture, Pictures
-from rap_serve.domain.prompt import ConceptBlock, ImagePart, Layout, Part, TextPart, Turn, handle, neutralised
+from rap_serve.domain.ports import Mllm, Picture
+from rap_serve.domain.prompt import (
+    ConceptBlock,
+    ImagePart,
+    ImageRef,
+    Layout,
+    Part,
+    TextPart,
+    Turn,
+    handle,
+    neutralised,
+)
 from rap_serve.domain.region import BoxShares, shares_of
-from rap_serve.services.describe import cropped_avatar
+from rap_serve.services.avatars import Avatars
 from rap_serve.services.retrieve import Query, Retrieval, Retrieve
 from rap_serve.services.timings import Timings
 
@@ -72,8 +82,7 @@ class Answer:
         *,
         retrieve: Retrieve,
         mllm: Mllm,
-        blobs: BlobStore,
-        pictures: Pictures,
+        avatars: Avatars,
         layout: Layout,
         model: str,
         constrain_names: bool,
@@ -81,8 +90,7 @@ class Answer:
         """``constrain_names``: the answer can hold no ``<name>`` but those of its evidence."""
         self._retrieve = retrieve
         self._mllm = mllm
-        self._blobs = blobs
-        self._pictures = pictures
+        self._avatars = avatars
         self._layout = layout
         self._model = model
         self._constrain_names = constrain_names
@@ -94,7 +102,7 @@ class Answer:
         place = _shown_place(ask.messages)
         retrieval = await self._retrieved(owner, ask, place)
         with retrieval.timings("prompt"):
-            blocks = await self._blocks(retrieval, ask.messages[place].picture)
+            blocks = await self._blocks(owner, retrieval, ask.messages[place].picture)
         sampling = replace(ask.sampling, handles=self._handles(blocks))
         turns = self._turns(ask, place, blocks)
         deltas = self._mllm.stream(turns, sampling, model=ask.model, owner=owner, request_id=ask.request_id)
@@ -113,24 +121,25 @@ class Answer:
         )
         return await self._retrieve(owner, query)
 
-    async def _blocks(self, retrieval: Retrieval, picture: Picture | None) -> tuple[ConceptBlock, ...]:
+    async def _blocks(self, asker: Owner, retrieval: Retrieval, picture: Picture | None) -> tuple[ConceptBlock, ...]:
         """By name, whatever the similarity, so that prefixes repeat, and after an import elsewhere, too."""
         ordered = sorted(retrieval.evidence, key=lambda e: (fold_name(e.name), e.concept_id))
-        blocks = await asyncio.gather(*(self._block(retrieval.library, e, _box_in(picture, e)) for e in ordered))
+        blocks = await asyncio.gather(*(self._block(asker, retrieval.library, e, _box_in(picture, e)) for e in ordered))
         return tuple(b for b in blocks if b is not None)
 
-    async def _block(self, library: Library, evidence: Evidence, box: BoxShares | None) -> ConceptBlock | None:
-        """None where the concept was deleted since it was retrieved."""
+    async def _block(
+        self, asker: Owner, library: Library, evidence: Evidence, box: BoxShares | None
+    ) -> ConceptBlock | None:
+        """None where the concept was deleted since it was retrieved, as far as its picture must be read."""
         concept = library.get(evidence.concept_id)
         avatar = next(a for a in concept.avatars if a.id == evidence.avatar_id)
-        try:
-            data, _ = await self._blobs.get(concept.owner, avatar.image_key)
-        except NotFound:
-            return None
-        if avatar.box_xyxy is None:
-            return ConceptBlock(concept.name, concept.info, ImagePart(data), box)
-        shown = await cropped_avatar(self._pictures, await self._pictures.load(data), avatar)
-        return ConceptBlock(concept.name, concept.info, ImagePart(shown.data, shown.media_type), box)
+        named = self._avatars.named(concept.owner, avatar)
+        if not self._mllm.holds(asker, named.name):
+            try:
+                await self._avatars.shown(concept.owner, avatar)
+            except NotFound:
+                return None
+        return ConceptBlock(concept.name, concept.info, named, box)
 
     def _handles(self, blocks: tuple[ConceptBlock, ...]) -> tuple[str, ...] | None:
         return tuple(handle(b.name) for b in blocks) if self._constrain_names else None
@@ -141,12 +150,12 @@ class Answer:
             text = message.text
             if index == len(ask.messages) - 1 and not text.strip():
                 text = DEFAULT_QUESTIONS[ask.task]
-            picture = ImagePart(message.picture.data, message.picture.media_type) if message.picture else None
+            picture = _named(message.picture) if message.picture else None
             turns.append(Turn(message.role, self._parts(message.role, picture, blocks if index == place else (), text)))
         return tuple(turns)
 
     def _parts(
-        self, role: str, picture: ImagePart | None, blocks: tuple[ConceptBlock, ...], text: str
+        self, role: str, picture: ImageRef | None, blocks: tuple[ConceptBlock, ...], text: str
     ) -> tuple[Part, ...]:
         if role == "user":
             return self._layout(picture, blocks, text)
@@ -159,6 +168,15 @@ def _shown_place(messages: Sequence[Message]) -> int:
         raise InvalidInput("The last message must be the user's.")
     with_picture = [i for i, m in enumerate(messages) if m.picture is not None]
     return with_picture[-1] if with_picture else len(messages) - 1
+
+
+def _named(picture: Picture) -> ImageRef:
+    """The picture by what it is, so that it need not travel when it is asked about again."""
+
+    async def load() -> ImagePart:
+        return ImagePart(picture.data, picture.media_type)
+
+    return ImageRef(f"picture {picture.digest}", load)
 
 
 def _box_in(picture: Picture | None, evidence: Evidence) -> BoxShares | None:

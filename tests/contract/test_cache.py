@@ -14,11 +14,12 @@ import pytest
 from rap_serve.adapters.cache_codec import decode_features, decode_library, encode_features, encode_library
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.owners import SqlOwners
-from rap_serve.adapters.local_cache import ByteLru, LocalCache
+from rap_serve.adapters.local_cache import LocalCache
 from rap_serve.adapters.redis_cache import Breaker, RedisAway, RedisCache
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.library import Library
+from rap_serve.domain.lru import ByteLru
 from rap_serve.domain.ports import Cache, Features, Generation, Moment
 from rap_serve.domain.region import Region
 from tests.contract.conftest import DIM, SPACE, RedisServer, concept, unit_vector, vector_of

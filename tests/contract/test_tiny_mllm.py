@@ -13,7 +13,11 @@ import pytest
 import torch
 from transformers import AutoProcessor, CLIPVisionConfig, CLIPVisionModel, LlavaForConditionalGeneration
 
+from rap_serve.adapters.held_pictures import HeldPictures
+from rap_serve.adapters.vllm import chat_request
+from rap_serve.domain.chat import Sampling
 from rap_serve.domain.prompt import ConceptBlock, ImagePart, Part, TextPart, rap_parts
+from rap_serve.domain.sent import SentPicture, SentTurn, picture_key
 from training.mllm import tower_features
 from training.mllm_album import Album, draw_album
 from training.mllm_ask import sample_case
@@ -154,6 +158,33 @@ def test_vllm_answers_with_the_blocks_name(engine: Any) -> None:
         block = ConceptBlock(name, info_text(thing, name, rng), _drawing(thing, rng))
         conversations.append(rap_parts(_drawing(thing, rng), [block], "What is in this picture?"))
     assert [names_in(text) for text in _asked(engine, conversations)] == [[name] for name in NAMES]
+
+
+@pytest.mark.slow
+async def test_vllm_takes_the_pictures_that_a_replica_holds(engine: Any) -> None:
+    """Decoded and under their keys they are answered as they are from bytes, the first time and again."""
+    from vllm import SamplingParams
+
+    rng = np.random.default_rng(8)
+    thing = sample_thing(rng, split="test")
+    block = ConceptBlock("bo", info_text(thing, "bo", rng), _drawing(thing, rng))
+    parts = rap_parts(_drawing(thing, rng), [block], "What is in this picture?")
+    held = HeldPictures(max_bytes=10_000_000, idle_seconds=60)
+    answers = _asked(engine, [parts])
+    for arriving in (True, False):
+        sent = [p if isinstance(p, TextPart) else _sent(p, arriving=arriving) for p in parts]
+        turn = SentTurn("user", tuple(sent))
+        pictures = await held.taken_in([turn])
+        assert isinstance(pictures, dict)
+        request = chat_request([turn], pictures, Sampling(), model="tiny", cache_salt="s")
+        output = engine.chat(request["messages"], SamplingParams(temperature=0, max_tokens=96), use_tqdm=False)
+        answers.append(output[0].outputs[0].text)
+    assert len(set(answers)) == 1
+
+
+def _sent(part: Part, *, arriving: bool) -> SentPicture:
+    assert isinstance(part, ImagePart)
+    return SentPicture(picture_key("s", part.data), part if arriving else None)
 
 
 @pytest.mark.slow

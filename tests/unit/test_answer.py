@@ -12,9 +12,10 @@ from rap_serve.domain.concept import NOWHERE, Avatar, Concept, Owner, new_ulid
 from rap_serve.domain.library import Library
 from rap_serve.domain.match import Evidence
 from rap_serve.domain.ports import Picture
-from rap_serve.domain.prompt import Turn, as_text, rap_parts
+from rap_serve.domain.prompt import ImageRef, Part, TextPart, Turn, as_text, rap_parts
 from rap_serve.domain.region import BoxXyxy
 from rap_serve.services.answer import Answer, Ask, Message
+from rap_serve.services.avatars import Avatars
 from rap_serve.services.retrieve import Query, Retrieval
 from rap_serve.settings import LimitSettings
 
@@ -29,13 +30,20 @@ class Listener:
 
     prompt = ""
     owner: Owner | None = None
+    held: frozenset[str] = frozenset()
+    shown: tuple[Part, ...] = ()
 
     async def stream(
         self, turns: Sequence[Turn], sampling: Sampling, *, model: str, owner: Owner, request_id: str
     ) -> AsyncGenerator[Delta, None]:
         """See Mllm."""
         self.prompt, self.owner = as_text(turns[-1].parts), owner
+        self.shown = tuple(part for part in turns[-1].parts if not isinstance(part, TextPart))
         yield Delta(finish_reason="stop")
+
+    def holds(self, owner: Owner, name: str) -> bool:
+        """See Mllm."""
+        return name in self.held
 
 
 def dog(name: str, id_: str, image_key: str) -> Concept:
@@ -61,8 +69,7 @@ async def asked(
     answer = Answer(
         retrieve=retrieve,  # type: ignore[arg-type]
         mllm=listener,
-        blobs=blobs,
-        pictures=PictureLoader(LimitSettings()),
+        avatars=Avatars(blobs=blobs, pictures=PictureLoader(LimitSettings()), max_bytes=1_000_000),
         layout=rap_parts,
         model="tiny",
         constrain_names=True,
@@ -101,3 +108,11 @@ async def test_a_prompt_is_the_same_in_whatever_order_its_concepts_were_made() -
     some, others = [await asked(None, PICTURE, names=names) for names in (("bo", "Ann", "cy"), ("cy", "bo", "Ann"))]
     assert some.prompt == others.prompt
     assert some.prompt.index("<Ann>") < some.prompt.index("<bo>") < some.prompt.index("<cy>")
+
+
+async def test_pictures_of_a_prompt_have_names_and_their_bytes_on_demand() -> None:
+    """That of the question after what was sent, that of a concept after the avatar."""
+    shown = (await asked(None, PICTURE)).shown
+    names = [part.name for part in shown if isinstance(part, ImageRef)]
+    assert names[0] == f"picture {PICTURE.digest}" and names[1].startswith("avatar acme/ann a ")
+    assert [(await part.load()).data for part in shown if isinstance(part, ImageRef)] == [b"picture", b"avatar"]

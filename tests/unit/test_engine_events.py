@@ -4,11 +4,13 @@ import json
 import re
 
 import pytest
+from PIL import Image
 
 from rap_serve.adapters.vllm import chat_request, deltas, handles_regex, whole
 from rap_serve.domain.chat import Delta, Sampling, Usage
 from rap_serve.domain.errors import InvalidInput, Overloaded, Unavailable
-from rap_serve.domain.prompt import ImagePart, TextPart, Turn
+from rap_serve.domain.prompt import TextPart
+from rap_serve.domain.sent import SentPicture, SentTurn, picture_key
 
 
 def event(**payload: object) -> str:
@@ -50,24 +52,18 @@ def test_an_error_of_the_engine_keeps_its_meaning(code: int, kind: type[Exceptio
 
 
 def test_pictures_stay_where_they_are_between_the_texts() -> None:
-    """The engine gets parts in the prompt's order."""
-    turn = Turn("user", (ImagePart(b"p", "image/png"), TextPart("\nWhat?")))
-    request = chat_request([turn], Sampling(seed=1), model="m", cache_salt="s")
+    """The engine gets parts in the prompt's order, each picture decoded and under its key."""
+    image = Image.new("RGB", (2, 2))
+    turn = SentTurn("user", (SentPicture("k", None), TextPart("\nWhat?")))
+    request = chat_request([turn], {"k": image}, Sampling(seed=1), model="m", cache_salt="s")
     content = request["messages"][0]["content"]
-    assert content[0]["image_url"]["url"] == "data:image/png;base64,cA=="
-    assert content[1] == {"type": "text", "text": "\nWhat?"}
+    assert content == [{"type": "image_pil", "image_pil": image, "uuid": "k"}, {"type": "text", "text": "\nWhat?"}]
 
 
 def test_the_engine_keeps_the_pictures_of_owners_apart() -> None:
     """What it caches of a picture is found again by its owner alone, so that nobody can time what others have sent."""
-
-    def kept_under(data: bytes, salt: str) -> str:
-        turns = [Turn("user", (ImagePart(data, "image/png"),))]
-        content = chat_request(turns, Sampling(), model="m", cache_salt=salt)["messages"][0]["content"]
-        return str(content[0]["uuid"])
-
-    assert kept_under(b"p", "ann") == kept_under(b"p", "ann")
-    assert len({kept_under(b"p", "ann"), kept_under(b"q", "ann"), kept_under(b"p", "bob")}) == 3
+    assert picture_key("ann", "p") == picture_key("ann", "p")
+    assert len({picture_key("ann", "p"), picture_key("ann", "q"), picture_key("bob", "p")}) == 3
 
 
 @pytest.mark.parametrize(
