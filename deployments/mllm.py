@@ -24,10 +24,10 @@ class MllmServer(LLMServer):  # type: ignore[misc]
     """Takes our turns and gives our deltas, so that callers need neither vLLM nor pictures that it holds."""
 
     async def __init__(  # type: ignore[misc]  # as its base class, which Ray awaits
-        self, config: LLMConfig, *, picture_bytes: int, picture_seconds: float
+        self, llm_config: LLMConfig, *, picture_bytes: int, picture_seconds: float
     ) -> None:
         self._held = HeldPictures(max_bytes=picture_bytes, idle_seconds=picture_seconds)
-        await super().__init__(config)
+        await super().__init__(llm_config)
 
     async def answer(
         self,
