@@ -35,11 +35,12 @@ def measured(
 
     costs = Costs()
     handle = serve.run(build_simulated(mllm_settings(replicas, costs), costs=costs, router=router), name="bench")
+    earlier = set(work_by_replica(metrics_url))
     outcome = Outcome()
     mllm = RayMllm(handle, deadline_seconds=120, secret=b"bench", observer=outcome)
     asyncio.run(driven(mllm, Asker(traffic, LAYOUTS[layout], seed), traffic, outcome, seed=seed))
     time.sleep(3 * METRICS_SECONDS)
-    works = list(work_by_replica(metrics_url).values())
+    works = [work for replica, work in work_by_replica(metrics_url).items() if replica not in earlier]
     serve.delete("bench")
     tokens = [w.prompt_tokens for w in works]
     return {
