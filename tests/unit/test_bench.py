@@ -67,16 +67,16 @@ def test_the_same_seed_shows_the_same_and_another_something_else() -> None:
 
 
 async def test_a_prompt_is_rebuilt_from_the_evidence() -> None:
-    """Concepts in the order of their ids, each with its crop; only their names may be answered."""
+    """Concepts in the order of their names, each with its crop; only their names may be answered."""
     album = Album(2)
     (asked,) = album.pictures(1, seed=1)
     prompts = Prompts(Settings.load("local"), {"b": album.shown[0], "a": album.shown[1]})
     evidence = [{"concept_id": i, "box_xyxy": [10.0, 10.0, 60.0, 60.0]} for i in ("b", "a")]
     request = await prompts.of(asked, evidence)
     text = "".join(part.get("text", "<image>") for part in request["messages"][0]["content"])
-    assert text.startswith(f"<image>\n[1.<image>\n Name: <{album.shown[1].name}>")
+    assert text.startswith(f"<image>\n[1.<image>\n Name: <{album.shown[0].name}>")
     assert text.endswith(asked.question) and text.count("<image>") == 3
-    assert request["structured_outputs"] == {"regex": handles_regex(["<thing-1>", "<thing-0>"])}
+    assert request["structured_outputs"] == {"regex": handles_regex(["<thing-0>", "<thing-1>"])}
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def test_an_answer_is_text_then_reason_then_usage() -> None:
 
 def test_an_answer_that_is_wanted_whole_is_one_piece() -> None:
     """The engine then makes no events, and one message crosses the cluster."""
-    assert "stream_options" not in chat_request([], Sampling(whole=True), model="m", cache_salt="s")
+    assert "stream_options" not in chat_request([], {}, Sampling(whole=True), model="m", cache_salt="s")
     answer = {
         "choices": [{"message": {"content": "Bo."}, "finish_reason": "length"}],
         "usage": {"prompt_tokens": 7, "completion_tokens": 2},
