@@ -20,6 +20,7 @@ from rap_serve.api.gate import Gate
 from rap_serve.domain.pace import Pace
 from rap_serve.services.admit import Admit, Lane, LaneName
 from rap_serve.services.authenticate import Authenticate
+from rap_serve.services.retrieve import Retrieval
 from rap_serve.services.throttle import Throttle
 
 KEYS = {"acme": "rap_acme", "other": "rap_other"}
@@ -32,7 +33,9 @@ class Seen:
     def __init__(self) -> None:
         self.waiting: dict[str, int] = {}
 
+    def request_began(self) -> None: ...
     def request(self, *, route: str, method: str, status: int, seconds: float) -> None: ...
+    def answer_began(self, given: Retrieval, *, seconds: float) -> None: ...
     def admitted(self, *, lane: str, waited_seconds: float) -> None: ...
     def rejected(self, *, lane: str, reason: str) -> None: ...
 
@@ -108,6 +111,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     reporting = asyncio.create_task(admit.watch())
     gate = Gate(
         app,
+        deadline_seconds=20,
         authenticate=authenticate,
         throttle=Throttle(LocalRateLimits(), authenticate.limits),
         admit=admit,

@@ -19,10 +19,13 @@ from rap_serve.domain.concept import Owner
 from rap_serve.domain.deadline import NEVER, Deadline, within
 from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.region import Pixels, Region
-from rap_serve.settings import BatchSettings, Settings
+from rap_serve.settings import Settings
 
 PAST = Deadline(1.0)
-BATCH_WAIT_SECONDS = 1.5
+CROWD = 24
+"""Calls that keep a model busy for several batches, a third of a second at least."""
+
+SOON_SECONDS = 0.1
 FREED_SECONDS = 1.0
 PIXELS = np.zeros((64, 64, 3), np.uint8)
 WHOLE = ((0.0, 0.0, 64.0, 64.0),)
@@ -69,20 +72,18 @@ def ray() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def detector(ray: None) -> DeploymentHandle:
-    """The real one; its batches wait so long that a deadline can pass meanwhile."""
+    """The real one."""
     settings = Settings.load("local").detector
-    waiting = settings.model_copy(update={"batch": BatchSettings(max_size=8, wait_seconds=BATCH_WAIT_SECONDS)})
     shell = serve.deployment(DetectorDeployment, ray_actor_options={"num_cpus": 0.2}, max_ongoing_requests=32)
-    return serve.run(shell.bind(waiting), name="detector", route_prefix=None)
+    return serve.run(shell.bind(settings), name="detector", route_prefix=None)
 
 
 @pytest.fixture(scope="module")
 def embedder(ray: None) -> DeploymentHandle:
-    """The real one, as patient as the detector."""
+    """The real one."""
     settings = Settings.load("local").embedder
-    waiting = settings.model_copy(update={"batch": BatchSettings(max_size=8, wait_seconds=BATCH_WAIT_SECONDS)})
     shell = serve.deployment(EmbedderDeployment, ray_actor_options={"num_cpus": 0.2}, max_ongoing_requests=32)
-    return serve.run(shell.bind(waiting), name="embedder", route_prefix=None)
+    return serve.run(shell.bind(settings), name="embedder", route_prefix=None)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,31 @@ def patient(ray: None) -> DeploymentHandle:
     """A model that takes for ever."""
     shell = serve.deployment(Patient, ray_actor_options={"num_cpus": 0.1}, max_ongoing_requests=1)
     return serve.run(shell.bind(), name="patient", route_prefix=None)
+
+
+class Unobserved:
+    """Nobody counts pictures here."""
+
+    def pictures(self, sent: int, spared: int) -> None:
+        """See PictureObserver."""
+
+    def pictures_lacking(self) -> None:
+        """See PictureObserver."""
+
+
+def answering(patient: DeploymentHandle) -> RayMllm:
+    """The adapter in front of the model that takes for ever."""
+    return RayMllm(patient, deadline_seconds=60, secret=b"secret", observer=Unobserved())
+
+
+def detections(detector: DeploymentHandle) -> list[Awaitable[object]]:
+    """Calls that the detector is busy with from now on."""
+    return [detector.detect.remote(PIXELS, ("dog",), NEVER) for _ in range(CROWD)]
+
+
+def embeddings(embedder: DeploymentHandle) -> list[Awaitable[object]]:
+    """Calls that the embedder is busy with from now on, of a batch each."""
+    return [embedder.embed.remote(PIXELS, WHOLE * 16, NEVER) for _ in range(CROWD)]
 
 
 async def refused(call: Awaitable[object]) -> bool:
@@ -119,34 +145,40 @@ async def test_expired_pictures_are_not_looked_at(detector: DeploymentHandle, em
 async def test_detection_that_expires_before_its_batch_leaves_the_others_alone(detector: DeploymentHandle) -> None:
     """One of a batch gets the error, the other the regions that it gets alone."""
     alone = await detector.detect.remote(PIXELS, ("dog", "cup"), NEVER)
-    late = detector.detect.remote(PIXELS, ("dog",), Deadline.after(BATCH_WAIT_SECONDS / 3))
+    crowd = detections(detector)
+    late = detector.detect.remote(PIXELS, ("dog",), Deadline.after(SOON_SECONDS))
     kept = detector.detect.remote(PIXELS, ("dog", "cup"), NEVER)
     assert await refused(late)
     assert await kept == alone
+    await asyncio.gather(*crowd)
 
 
 async def test_embedding_that_expires_before_its_batch_leaves_the_others_alone(embedder: DeploymentHandle) -> None:
     """The rows of the other are its own."""
     alone = await embedder.embed.remote(PIXELS, WHOLE, NEVER)
-    late = embedder.embed.remote(PIXELS, (*WHOLE, *WHOLE), Deadline.after(BATCH_WAIT_SECONDS / 3))
+    crowd = embeddings(embedder)
+    late = embedder.embed.remote(PIXELS, (*WHOLE, *WHOLE), Deadline.after(SOON_SECONDS))
     kept = embedder.embed.remote(PIXELS, WHOLE, NEVER)
     assert await refused(late)
     np.testing.assert_allclose(await kept, alone, atol=1e-5)
+    await asyncio.gather(*crowd)
 
 
 async def test_who_calls_waits_no_longer_than_the_deadline(
     detector: DeploymentHandle, embedder: DeploymentHandle
 ) -> None:
     """The gateway's own clock ends the wait, whatever the replica does meanwhile."""
+    crowd = [*detections(detector), *embeddings(embedder)]
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: RayDetector(detector, deadline_seconds=60).detect(PIXELS, ("dog",)),
         lambda: RayEmbedder(embedder, deadline_seconds=60).embed(PIXELS, WHOLE),
     ]
     for call in calls:
         began = time.monotonic()
-        with within(Deadline.after(0.2)), pytest.raises(DeadlineExceeded):
+        with within(Deadline.after(SOON_SECONDS / 2)), pytest.raises(DeadlineExceeded):
             await call()
-        assert time.monotonic() - began < BATCH_WAIT_SECONDS
+        assert time.monotonic() - began < FREED_SECONDS
+    await asyncio.gather(*crowd)
 
 
 async def test_work_of_no_request_has_the_adapters_own_deadline(patient: DeploymentHandle) -> None:
@@ -170,7 +202,7 @@ async def test_a_call_ends_with_the_caller(patient: DeploymentHandle) -> None:
 @pytest.mark.parametrize("pieces", [0, 3])
 async def test_a_stream_that_is_left_ends_in_the_replica(patient: DeploymentHandle, pieces: int) -> None:
     """Before its first piece and in the middle."""
-    model = RayMllm(patient, deadline_seconds=60, secret=b"secret")
+    model = answering(patient)
     stream = model.stream((), Sampling(), model="m", owner=Owner("t", "u"), request_id="r")
     waiting = asyncio.create_task(anext(stream))
     await asyncio.sleep(0 if pieces == 0 else 0.3)
@@ -187,7 +219,7 @@ async def test_a_stream_that_is_left_ends_in_the_replica(patient: DeploymentHand
 
 async def test_a_stream_ends_at_its_deadline(patient: DeploymentHandle) -> None:
     """What came in time was given, then the error, and the replica is free."""
-    model, seen = RayMllm(patient, deadline_seconds=60, secret=b"secret"), 0
+    model, seen = answering(patient), 0
     with within(Deadline.after(0.5)), pytest.raises(DeadlineExceeded):
         async for _ in model.stream((), Sampling(), model="m", owner=Owner("t", "u"), request_id="r"):
             seen += 1
