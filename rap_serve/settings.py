@@ -39,7 +39,7 @@ class ServeSettings(_Group):
     max_queued_requests: int = Field(256, ge=-1)
     target_ongoing_requests: float = Field(8.0, gt=0)
     target_latency_seconds: float | None = Field(None, gt=0)
-    look_back_seconds: float = Field(10.0, gt=0)
+    look_back_seconds: float = Field(20.0, gt=0)
     upscale_delay_seconds: float = Field(5.0, ge=0)
     downscale_delay_seconds: float = Field(120.0, ge=0)
     max_surge_percent: int = Field(0, ge=0, le=100)
