@@ -158,7 +158,7 @@ def avatar_rows(record: Row, *, now_ms: int) -> list[Row]:
         return []
     shared = {field: record[field] for field in ("scope", "concept_id", "embedder", "version")}
     named = zip(avatar_pks(record), avatar_ids(record), vectors, strict=True)
-    return [{"pk": pk, **shared, "avatar_id": id_, "written_at": now_ms, "vector": v} for pk, id_, v in named]
+    return [{"pk": pk, **shared, "avatar_id": id_, "written_at": now_ms, "vector": v.tolist()} for pk, id_, v in named]
 
 
 def avatar_pks(record: Row) -> list[str]:
