@@ -51,11 +51,12 @@ def measured(router: str, replicas: int, traffic: Traffic, costs: Costs) -> dict
     from loadtest.simulated.mllm import build_simulated
     from rap_serve.adapters.ray_handle import RayMllm
 
-    handle = serve.run(build_simulated(mllm_settings(replicas, costs), costs=costs, router=router), name="bench")
+    cell = f"{router}-{replicas}"  # Ray gives the same handle, and with it the same router, for the same name
+    handle = serve.run(build_simulated(mllm_settings(replicas, costs), costs=costs, router=router), name=cell)
     mllm = RayMllm(handle, deadline_seconds=300, secret=b"bench", observer=Outcome())
     asker, clients = Asker(traffic, LAYOUTS["rap"], seed=0), CROWD * replicas * costs.slots
     rate = asyncio.run(answered(mllm, asker, clients=clients, seconds=traffic.seconds))
-    serve.delete("bench")
+    serve.delete(cell)
     return {"router": router, "replicas": replicas, "clients": clients, "answers_per_second": round(rate, 2)}
 
 

@@ -34,14 +34,15 @@ def measured(
     from rap_serve.adapters.ray_handle import RayMllm
 
     costs = Costs()
-    handle = serve.run(build_simulated(mllm_settings(replicas, costs), costs=costs, router=router), name="bench")
+    cell = f"{router}-{layout}-{traffic.reuse}"  # Ray gives the same handle, and with it the same router, for the same name
+    handle = serve.run(build_simulated(mllm_settings(replicas, costs), costs=costs, router=router), name=cell)
     earlier = set(work_by_replica(metrics_url))
     outcome = Outcome()
     mllm = RayMllm(handle, deadline_seconds=120, secret=b"bench", observer=outcome)
     asyncio.run(driven(mllm, Asker(traffic, LAYOUTS[layout], seed), traffic, outcome, seed=seed))
     time.sleep(3 * METRICS_SECONDS)
     works = [work for replica, work in work_by_replica(metrics_url).items() if replica not in earlier]
-    serve.delete("bench")
+    serve.delete(cell)
     tokens = [w.prompt_tokens for w in works]
     return {
         "router": router,
