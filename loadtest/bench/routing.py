@@ -34,7 +34,8 @@ def measured(
     from rap_serve.adapters.ray_handle import RayMllm
 
     costs = Costs()
-    cell = f"{router}-{layout}-{traffic.reuse}"  # Ray gives the same handle, and with it the same router, for the same name
+    # Ray gives the same handle, and with it the same router, for the same name.
+    cell = f"{router}-{layout}-{traffic.reuse}"
     handle = serve.run(build_simulated(mllm_settings(replicas, costs), costs=costs, router=router), name=cell)
     earlier = set(work_by_replica(metrics_url))
     outcome = Outcome()
