@@ -7,7 +7,8 @@ from rap_serve.domain.catalogue import Jobs
 from rap_serve.domain.errors import Unavailable
 from rap_serve.observability.metrics import JobMetrics
 
-LOOK_SECONDS = 15.0
+LOOK_SECONDS = 5.0
+"""Twice within what Ray collects at once; a gauge that was not set meanwhile would be missing from it."""
 
 
 class BacklogWatch:

@@ -28,6 +28,9 @@ from rap_serve.settings import TracingSettings
 
 Attributes = Mapping[str, AttributeValue]
 TRACES_PATH = "/v1/traces"
+EXPORT_SECONDS = 5.0
+"""What one export may take, further attempts included; a process that ends waits as long for its last."""
+
 LEFT = "left"
 """The type of error where nobody waited for the end: the client went away, or the time was up."""
 
@@ -53,7 +56,7 @@ class Tracing:
         provider = TracerProvider(
             resource=Resource.create(names), sampler=ParentBased(TraceIdRatioBased(settings.sample_ratio))
         )
-        exporter = OTLPSpanExporter(endpoint=settings.endpoint.rstrip("/") + TRACES_PATH)
+        exporter = OTLPSpanExporter(endpoint=settings.endpoint.rstrip("/") + TRACES_PATH, timeout=EXPORT_SECONDS)
         # A bounded queue and a thread of its own: a collector that is away loses spans and delays nobody.
         provider.add_span_processor(BatchSpanProcessor(exporter))
         return cls(provider)
@@ -110,7 +113,7 @@ class Tracing:
         try:
             await asyncio.Event().wait()
         finally:
-            self.close()
+            await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """Sends what is left and ends."""
