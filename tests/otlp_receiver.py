@@ -63,8 +63,8 @@ class Collector:
 
 
 @contextmanager
-def collector() -> Iterator[Collector]:
-    """One on a free port, until the end."""
+def collector(port: int = 0) -> Iterator[Collector]:
+    """One on ``port``, a free one where that is 0, until the end."""
     kept = Collector()
 
     class Handler(BaseHTTPRequestHandler):
@@ -80,7 +80,7 @@ def collector() -> Iterator[Collector]:
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     kept.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -106,7 +106,7 @@ def drawn(spans: list[Received]) -> str:
             length = max(1, round(WIDTH * (span.ended - span.began) / whole))
             name = "  " * depth + span.name
             bar = ("·" * first + "█" * length)[:WIDTH].ljust(WIDTH, "·")
-            lines.append(f"{span.service:<13}{name:<42}{bar} {1_000 * (span.ended - span.began):7.1f} ms")
+            lines.append(f"{span.service:<13}{name:<52}{bar} {1_000 * (span.ended - span.began):7.1f} ms")
             below(span.id, depth + 1)
 
     below(None, 0)
