@@ -14,11 +14,13 @@ demo: install  ## Start the service, remember things, ask about a picture, stop.
 test: dev servers  ## Run every test.
 	$(BIN)/pytest
 
-check: dev  ## Format, lint, types, import contracts.
+check: dev  ## Format, lint, types, import contracts, rules and dashboards.
+	@scripts/system_packages prometheus
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest tests/monitoring -q
 
 serve: install  ## Run the service in the foreground at port 8000.
 	$(BIN)/python -m deployments.local --home .rap --port 8000
@@ -50,4 +52,4 @@ dev: .venv/installed-dev
 	touch $@
 
 servers:
-	@scripts/system_packages redis-server postgresql
+	@scripts/system_packages redis-server postgresql prometheus

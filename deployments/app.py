@@ -1,6 +1,7 @@
 """The composition root: settings in, application graph out."""
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from ray import serve
 from ray.serve import Application, Deployment
@@ -10,10 +11,12 @@ from deployments.embedder import EmbedderDeployment
 from deployments.ingress import IngressDeployment
 from deployments.options import serve_options
 from rap_serve.domain.errors import InvalidInput
-from rap_serve.settings import MllmSettings, ServeSettings, Settings
+from rap_serve.settings import MllmSettings, ServeSettings, Settings, TracingSettings
+
+BuildMllm: TypeAlias = Callable[[MllmSettings, TracingSettings], Application]
 
 
-def build(settings: Settings, mllm: Callable[[MllmSettings], Application]) -> Application:
+def build(settings: Settings, mllm: BuildMllm) -> Application:
     """The whole service; what is not in ``settings`` is not configurable.
 
     ``mllm``: ``deployments.mllm.build_mllm``, or what stands in for it where load is tested without an engine.
@@ -30,10 +33,14 @@ def build(settings: Settings, mllm: Callable[[MllmSettings], Application]) -> Ap
         raise InvalidInput(
             "ingress.serve.max_ongoing_requests must be above all slots and places of ingress.admission."
         )
-    detector = _deployment(DetectorDeployment, settings.detector.serve).bind(settings.detector)
-    embedders = [_deployment(EmbedderDeployment, e.serve, prefix).bind(e) for prefix, e in settings.embedders.items()]
+    tracing = settings.tracing
+    detector = _deployment(DetectorDeployment, settings.detector.serve).bind(settings.detector, tracing)
+    embedders = [
+        _deployment(EmbedderDeployment, embedder.serve, prefix).bind(embedder, tracing)
+        for prefix, embedder in settings.embedders.items()
+    ]
     gateway = _deployment(IngressDeployment, settings.ingress.serve)
-    return gateway.bind(settings, detector, mllm(settings.mllm), *embedders)
+    return gateway.bind(settings, detector, mllm(settings.mllm, tracing), *embedders)
 
 
 def _deployment(shell: type, settings: ServeSettings, prefix: str = "") -> Deployment:

@@ -11,14 +11,20 @@ from rap_serve.adapters.yolo_world import Prepared, YoloWorldDetector
 from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
 from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.region import Pixels, Region
+from rap_serve.observability.attributes import REGIONS, WORDS
 from rap_serve.observability.batches import BatchMetrics
-from rap_serve.settings import DetectorSettings, model_path
+from rap_serve.observability.logging import configure_logging
+from rap_serve.observability.origin import UNKNOWN, Origin
+from rap_serve.observability.tracing import Tracing
+from rap_serve.settings import NO_TRACING, DetectorSettings, TracingSettings, model_path
 
 
 class DetectorDeployment:
     """Batches pictures of many owners, each with its own vocabulary."""
 
-    def __init__(self, settings: DetectorSettings) -> None:
+    def __init__(self, settings: DetectorSettings, tracing: TracingSettings = NO_TRACING) -> None:
+        configure_logging()
+        self._tracing = Tracing.of(tracing, "rap-detector")
         encoder = OpenClipEmbedder.load(
             model_path(settings.text_encoder),
             pretrained=settings.text_encoder_pretrained,
@@ -41,17 +47,22 @@ class DetectorDeployment:
         )
 
     async def detect(
-        self, pixels: Pixels, vocabulary: tuple[str, ...], deadline: Deadline = NEVER
+        self, pixels: Pixels, vocabulary: tuple[str, ...], deadline: Deadline = NEVER, origin: Origin = UNKNOWN
     ) -> tuple[Region, ...]:
         """Regions of one picture, surest first. Raises DeadlineExceeded."""
-        deadline.require()
-        with self._latency.measured():
-            prepared = await asyncio.to_thread(self._detector.preprocess, pixels, vocabulary)
-            self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
-            regions: tuple[Region, ...] | DeadlineExceeded = await self._paced.counted(
-                self._batched(prepared, deadline)
-            )
-        return given(regions)
+        with self._tracing.continued(origin, "detect", {WORDS: len(vocabulary)}) as span:
+            deadline.require()
+            with self._latency.measured():
+                with self._tracing.span("preprocess"):
+                    prepared = await asyncio.to_thread(self._detector.preprocess, pixels, vocabulary)
+                self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
+                with self._tracing.span("batch"):
+                    result: tuple[Region, ...] | DeadlineExceeded = await self._paced.counted(
+                        self._batched(prepared, deadline)
+                    )
+                    regions = given(result)
+            span.set_attribute(REGIONS, len(regions))
+        return regions
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Asked by Ray Serve."""

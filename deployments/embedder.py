@@ -14,14 +14,20 @@ from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
 from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.region import BoxXyxy, Pixels
+from rap_serve.observability.attributes import CROPS
 from rap_serve.observability.batches import BatchMetrics
-from rap_serve.settings import EmbedderSettings, model_path
+from rap_serve.observability.logging import configure_logging
+from rap_serve.observability.origin import UNKNOWN, Origin
+from rap_serve.observability.tracing import Tracing
+from rap_serve.settings import NO_TRACING, EmbedderSettings, TracingSettings, model_path
 
 
 class EmbedderDeployment:
     """Batches the crops of many requests into one forward pass."""
 
-    def __init__(self, settings: EmbedderSettings) -> None:
+    def __init__(self, settings: EmbedderSettings, tracing: TracingSettings = NO_TRACING) -> None:
+        configure_logging()
+        self._tracing = Tracing.of(tracing, "rap-embedder")
         self._embedder = OpenClipEmbedder.load(
             model_path(settings.model),
             pretrained=settings.pretrained,
@@ -34,13 +40,19 @@ class EmbedderDeployment:
         self._batched.set_max_batch_size(self._most)
         self._paced = Paced(self._rows, size=crops_in, most_seconds=settings.batch.wait_seconds, metrics=BatchMetrics())
 
-    async def embed(self, pixels: Pixels, boxes_xyxy: tuple[BoxXyxy, ...], deadline: Deadline = NEVER) -> Matrix:
+    async def embed(
+        self, pixels: Pixels, boxes_xyxy: tuple[BoxXyxy, ...], deadline: Deadline = NEVER, origin: Origin = UNKNOWN
+    ) -> Matrix:
         """One row a box: float32, (boxes, dim), L2 norm 1. Raises DeadlineExceeded."""
-        return await self._embedded(deadline, self._embedder.preprocess, pixels, boxes_xyxy)
+        with self._tracing.continued(origin, "embed", {CROPS: len(boxes_xyxy)}):
+            return await self._embedded(deadline, self._embedder.preprocess, pixels, boxes_xyxy)
 
-    async def embed_crops(self, crops: tuple[Pixels, ...], deadline: Deadline = NEVER) -> Matrix:
+    async def embed_crops(
+        self, crops: tuple[Pixels, ...], deadline: Deadline = NEVER, origin: Origin = UNKNOWN
+    ) -> Matrix:
         """One row a crop, each a picture of its own. Raises DeadlineExceeded."""
-        return await self._embedded(deadline, self._embedder.preprocess_crops, crops)
+        with self._tracing.continued(origin, "embed", {CROPS: len(crops)}):
+            return await self._embedded(deadline, self._embedder.preprocess_crops, crops)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Asked by Ray Serve."""
@@ -56,10 +68,12 @@ class EmbedderDeployment:
     async def _embedded(self, deadline: Deadline, preprocess: Callable[..., Crops], *pictures: Any) -> Matrix:
         deadline.require()
         with self._latency.measured():
-            crops = await asyncio.to_thread(preprocess, *pictures)
+            with self._tracing.span("preprocess"):
+                crops = await asyncio.to_thread(preprocess, *pictures)
             self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
-            parts = [self._batched(part, deadline) for part in crops.parts(self._most)]
-            rows = await self._paced.counted(asyncio.gather(*parts))
+            with self._tracing.span("batch"):
+                parts = [self._batched(part, deadline) for part in crops.parts(self._most)]
+                rows = await self._paced.counted(asyncio.gather(*parts))
         return np.concatenate([given(part) for part in rows])
 
     @serve.batch(batch_size_fn=crops_in)  # type: ignore[untyped-decorator]

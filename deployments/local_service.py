@@ -9,23 +9,21 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 import ray
 from pydantic import SecretStr
 from ray import serve
-from ray.serve import Application
 from ray.serve.config import HTTPOptions
 
-from deployments.app import build
+from deployments.app import BuildMllm, build
 from deployments.status import Status
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
 from rap_serve.cli.process import free_port
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.tenancy import new_secret
-from rap_serve.settings import PROJECT_ROOT, AuthSettings, MllmSettings, Settings
+from rap_serve.settings import PROJECT_ROOT, AuthSettings, Settings
 
 APPLICATION = "rap"
 TENANT = "default"
@@ -42,7 +40,7 @@ class Stopped(BaseException):
 class LocalService:
     """Everything that one ``rap up`` starts. ``mllm``: see ``deployments.app.build``."""
 
-    def __init__(self, home: Path, port: int, profile: str, mllm: Callable[[MllmSettings], Application]) -> None:
+    def __init__(self, home: Path, port: int, profile: str, mllm: BuildMllm) -> None:
         self._home = home
         self._port = port
         self._profile = profile

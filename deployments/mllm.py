@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 
+from opentelemetry.trace import SpanKind
 from pydantic import BaseModel
 from ray.serve import Application
 from ray.serve.llm import LLMConfig, ModelLoadingConfig, build_llm_deployment
@@ -17,15 +18,21 @@ from rap_serve.adapters.held_pictures import HeldPictures
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.deadline import NEVER, Deadline, until
 from rap_serve.domain.sent import Lacking, SentTurn
-from rap_serve.settings import MllmSettings, model_path
+from rap_serve.observability.attributes import FIRST_CHUNK_SECONDS, PICTURES_HELD, REQUEST_ID
+from rap_serve.observability.logging import configure_logging
+from rap_serve.observability.origin import UNKNOWN, Origin
+from rap_serve.observability.tracing import Tracing
+from rap_serve.settings import NO_TRACING, MllmSettings, TracingSettings, model_path
 
 
 class MllmServer(LLMServer):  # type: ignore[misc]
     """Takes our turns and gives our deltas, so that callers need neither vLLM nor pictures that it holds."""
 
     async def __init__(  # type: ignore[misc]  # as its base class, which Ray awaits
-        self, llm_config: LLMConfig, *, picture_bytes: int, picture_seconds: float
+        self, llm_config: LLMConfig, *, picture_bytes: int, picture_seconds: float, tracing: TracingSettings
     ) -> None:
+        configure_logging()
+        self._tracing = Tracing.of(tracing, "rap-mllm")
         self._held = HeldPictures(max_bytes=picture_bytes, idle_seconds=picture_seconds)
         await super().__init__(llm_config)
 
@@ -38,25 +45,30 @@ class MllmServer(LLMServer):  # type: ignore[misc]
         cache_salt: str,
         request_id: str,
         deadline: Deadline = NEVER,
+        origin: Origin = UNKNOWN,
     ) -> AsyncGenerator[Delta | Lacking, None]:
         """The pieces of the answer as the engine makes them; leaving early aborts the engine's request.
 
         Only what is lacking, where that is a picture. Raises DeadlineExceeded when it passes, and aborts it too.
         """
-        deadline.require()
-        began = time.perf_counter()
-        pictures = await self._held.taken_in(turns)
-        if isinstance(pictures, Lacking):
-            yield pictures
-            return
-        fields = vllm.chat_request(turns, pictures, sampling, model=model, cache_salt=cache_salt)
-        events = await self.chat(ChatCompletionRequest(**fields, request_id=request_id))
-        first = True
-        async with aclosing(events):
-            async for made in until(deadline, events):
-                for delta in _deltas(made):
-                    yield replace(delta, engine_milliseconds=_milliseconds_since(began)) if first else delta
-                    first = False
+        with self._tracing.apart("generate", {REQUEST_ID: request_id}, kind=SpanKind.SERVER, origin=origin) as span:
+            deadline.require()
+            began = time.perf_counter()
+            pictures = await self._held.taken_in(turns)
+            span.set_attribute(PICTURES_HELD, not isinstance(pictures, Lacking))
+            if isinstance(pictures, Lacking):
+                yield pictures
+                return
+            fields = vllm.chat_request(turns, pictures, sampling, model=model, cache_salt=cache_salt)
+            events = await self.chat(ChatCompletionRequest(**fields, request_id=request_id))
+            first = True
+            async with aclosing(events):
+                async for made in until(deadline, events):
+                    if first:
+                        span.set_attribute(FIRST_CHUNK_SECONDS, _milliseconds_since(began) / 1_000)
+                    for delta in _deltas(made):
+                        yield replace(delta, engine_milliseconds=_milliseconds_since(began)) if first else delta
+                        first = False
 
     async def check_health(self) -> None:
         """Asked by Ray Serve every few seconds, which is when pictures that nobody asks for are dropped."""
@@ -80,7 +92,7 @@ def _text(event: str | ErrorResponse) -> str:
     raise vllm.engine_error(int(event.error.code or 500), event.error.message)
 
 
-def build_mllm(settings: MllmSettings) -> Application:
+def build_mllm(settings: MllmSettings, tracing: TracingSettings = NO_TRACING) -> Application:
     """The deployment of ``settings``' model, its first token not held back by stream batching."""
     config = LLMConfig(
         model_loading_config=ModelLoadingConfig(model_id=settings.model_id, model_source=model_path(settings.source)),
@@ -92,5 +104,9 @@ def build_mllm(settings: MllmSettings) -> Application:
         runtime_env={"env_vars": dict(settings.environment)},
         log_engine_metrics=True,
     )
-    held = {"picture_bytes": settings.picture_bytes, "picture_seconds": settings.picture_seconds}
-    return build_llm_deployment(config, name_prefix="Mllm:", bind_kwargs=held, deployment_cls=MllmServer)
+    kwargs = {
+        "picture_bytes": settings.picture_bytes,
+        "picture_seconds": settings.picture_seconds,
+        "tracing": tracing,
+    }
+    return build_llm_deployment(config, name_prefix="Mllm:", bind_kwargs=kwargs, deployment_cls=MllmServer)

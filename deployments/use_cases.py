@@ -36,11 +36,22 @@ from rap_serve.domain.catalogue import RateLimits, Seals
 from rap_serve.domain.concept import EmbeddingSpace
 from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.pace import Pace
-from rap_serve.domain.ports import Cache
+from rap_serve.domain.ports import Cache, Detector, Embedder
 from rap_serve.domain.prompt import LAYOUTS
-from rap_serve.observability.metrics import AdmissionMetrics, CacheMetrics, GatewayMetrics, MllmMetrics
+from rap_serve.observability.backlog import BacklogWatch
+from rap_serve.observability.metrics import (
+    AdmissionMetrics,
+    CacheMetrics,
+    GatewayMetrics,
+    JobMetrics,
+    MemoryMetrics,
+    MllmMetrics,
+)
 from rap_serve.observability.stalls import LoopWatch
+from rap_serve.observability.traced import TracedDetector, TracedEmbedder, TracedLanes, TracedMllm, noted
+from rap_serve.observability.tracing import Tracing
 from rap_serve.observability.watched import WatchedCache, WatchedMllm
+from rap_serve.observability.watched_memory import WatchedMemory
 from rap_serve.services.administer import Administer
 from rap_serve.services.admit import Admit, Lane, LaneName
 from rap_serve.services.answer import Answer
@@ -79,24 +90,25 @@ class Models:
     spaces: tuple[EmbeddingSpace, ...]
 
 
-async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> UseCases:
+async def wire(settings: Settings, models: Models, metrics: GatewayMetrics, tracing: Tracing) -> UseCases:
     """All of it, ready to serve. Raises Unavailable where the catalogue does not answer."""
     deadline = settings.ingress.deadline_seconds
-    detector = RayDetector(models.detector, deadline_seconds=deadline)
+    detector = _detector(models, deadline, tracing)
     secret = _derived(settings, "engine isolation")
     engine = RayMllm(models.mllm, deadline_seconds=deadline, secret=secret, observer=metrics)
-    mllm = WatchedMllm(engine, MllmMetrics())
+    mllm = WatchedMllm(TracedMllm(engine, tracing) if tracing.on else engine, MllmMetrics())
     database = Database(settings.catalogue.url.get_secret_value())
     owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
     shares, shelves = SqlShares(database), SqlShelves(database)
     shelved = ShelvedMemory(shelves, lambda shelf: _shelf(settings.milvus, models.spaces[0], shelf))
-    memory = SealedMemory(shelved, owners, space=models.spaces[0])
+    sealed = SealedMemory(shelved, owners, space=models.spaces[0])
+    memory = WatchedMemory(sealed, MemoryMetrics(), tracing)
     cache = WatchedCache(_cache(settings, models.spaces, owners), CacheMetrics())
     blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
     pictures = PictureLoader(settings.limits)
     avatars = Avatars(blobs=blobs, pictures=pictures, max_bytes=settings.ingress.cache_bytes // 8)
     spaces = SqlSpaces(database)
-    embedding = EmbeddingModels(_embedding_models(settings, models), spaces)
+    embedding = EmbeddingModels(_embedding_models(settings, models, tracing), spaces)
     await embedding.refresh()
     tenants, quotas, usage = SqlTenants(database), SqlQuotas(database), SqlUsage(database)
     pepper = _derived(settings, "api keys")
@@ -116,7 +128,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         cache=cache,
         models=embedding,
         policy=_policy(settings.authorisation),
-        observe=metrics.retrieval,
+        observe=noted(metrics.retrieval) if tracing.on else metrics.retrieval,
     )
 
     remember = Remember(
@@ -164,7 +176,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
         },
     )
 
-    admission_metrics = AdmissionMetrics()
+    admission_metrics = TracedLanes(AdmissionMetrics(), tracing) if tracing.on else AdmissionMetrics()
 
     def lane(name: LaneName, lane: LaneSettings) -> Lane:
         return Lane(
@@ -210,7 +222,9 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics) -> U
             recount.watch,
             replies.watch,
             run_jobs.watch,
+            BacklogWatch(jobs, JobMetrics()).watch,
             LoopWatch(metrics.late).watch,
+            tracing.until_stopped,
         ),
         pictures=pictures,
         check_ready=check_ready,
@@ -249,15 +263,21 @@ def _cache(settings: Settings, spaces: Sequence[EmbeddingSpace], seals: Seals) -
     )
 
 
-def _embedding_models(settings: Settings, models: Models) -> list[EmbeddingModel]:
+def _detector(models: Models, deadline_seconds: float, tracing: Tracing) -> Detector:
+    detector = RayDetector(models.detector, deadline_seconds=deadline_seconds)
+    return TracedDetector(detector, tracing) if tracing.on else detector
+
+
+def _embedding_models(settings: Settings, models: Models, tracing: Tracing) -> list[EmbeddingModel]:
     deadline = settings.ingress.deadline_seconds
     running = zip(settings.embedders.values(), models.embedders, models.spaces, strict=True)
+
+    def embedder(handle: DeploymentHandle, space: EmbeddingSpace) -> Embedder:
+        embedder = RayEmbedder(handle, deadline_seconds=deadline)
+        return TracedEmbedder(embedder, tracing, space) if tracing.on else embedder
+
     return [
-        EmbeddingModel(
-            space,
-            RayEmbedder(handle, deadline_seconds=deadline),
-            load_calibration(model_path(e.calibration or e.model)),
-        )
+        EmbeddingModel(space, embedder(handle, space), load_calibration(model_path(e.calibration or e.model)))
         for e, handle, space in running
     ]
 

@@ -224,6 +224,19 @@ class IngressSettings(_Group):
     serve: ServeSettings = ServeSettings(max_ongoing_requests=512, max_queued_requests=1024)
 
 
+class TracingSettings(_Group):
+    """Spans for OpenTelemetry. ``endpoint``: a collector that takes OTLP over HTTP, ``http://host:4318``; none without.
+
+    ``sample_ratio``: the share of requests that are recorded, 0 to 1. What a client sends changes nothing about it.
+    """
+
+    endpoint: str | None = Field(None, pattern="^https?://")
+    sample_ratio: float = Field(0.1, ge=0, le=1)
+
+
+NO_TRACING = TracingSettings()
+
+
 class Settings(BaseSettings):
     """The whole configuration of one cluster.
 
@@ -246,6 +259,7 @@ class Settings(BaseSettings):
     authorisation: AuthorisationSettings = AuthorisationSettings()
     limits: LimitSettings = LimitSettings()
     ingress: IngressSettings = IngressSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def embedders(self) -> dict[str, EmbedderSettings]:

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from rap_serve.cli.process import free_port
+from tests.otlp_receiver import Collector, collector
 from tests.running_service import RunningService
 
 PHOTOGRAPHS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "dev"
@@ -58,10 +59,24 @@ def service_redis() -> Iterator[RealRedis]:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory, service_redis: RealRedis) -> Iterator[RunningService]:
+def traces() -> Iterator[Collector]:
+    """Where the shared service sends all of its spans."""
+    with collector() as kept:
+        yield kept
+
+
+@pytest.fixture(scope="session")
+def service(
+    tmp_path_factory: pytest.TempPathFactory, service_redis: RealRedis, traces: Collector
+) -> Iterator[RunningService]:
     """The whole service, on the real engines, started once for the suite."""
     keys = {"other": OTHER_TENANTS_KEY}
-    environment = {"RAP_REDIS__URL": service_redis.url, "RAP_AUTH__KEYS": json.dumps(keys)}
+    environment = {
+        "RAP_REDIS__URL": service_redis.url,
+        "RAP_AUTH__KEYS": json.dumps(keys),
+        "RAP_TRACING__ENDPOINT": traces.endpoint,
+        "RAP_TRACING__SAMPLE_RATIO": "1",
+    }
     running = RunningService(tmp_path_factory.mktemp("service"), environment)
     running.start()
     yield running

@@ -18,7 +18,8 @@ from rap_serve.adapters.held_pictures import HeldPictures
 from rap_serve.domain.chat import Delta, Sampling, Usage
 from rap_serve.domain.deadline import Deadline, until
 from rap_serve.domain.sent import Lacking, SentPicture, SentTurn
-from rap_serve.settings import MllmSettings
+from rap_serve.observability.origin import Origin
+from rap_serve.settings import MllmSettings, TracingSettings
 
 CHARACTERS_PER_TOKEN = 4
 
@@ -41,6 +42,7 @@ class SimulatedMllm:
         cache_salt: str,
         request_id: str,
         deadline: Deadline,
+        origin: Origin,
     ) -> AsyncGenerator[Delta | Lacking, None]:
         """The pieces of an answer, a token each; only what is lacking, where that is a picture."""
         deadline.require()
@@ -86,8 +88,11 @@ class _Metrics:
                 counter.inc(more)
 
 
-def build_simulated(settings: MllmSettings, *, costs: Costs, router: str) -> Application:
-    """A deployment that stands where ``deployments.mllm.build_mllm``'s would. ``router``: one of ROUTERS."""
+def build_simulated(settings: MllmSettings, _: TracingSettings, *, costs: Costs, router: str) -> Application:
+    """A deployment that stands where ``deployments.mllm.build_mllm``'s would. ``router``: one of ROUTERS.
+
+    It records no spans.
+    """
     routing = RequestRouterConfig(request_router_class=ROUTERS[router])
     options = {**serve_options(settings.serve), "request_router_config": routing}
     return serve.deployment(SimulatedMllm, name="Mllm:simulated", **options).bind(costs, settings)

@@ -22,6 +22,7 @@ from rap_serve.domain.match import Matrix
 from rap_serve.domain.prompt import Turn
 from rap_serve.domain.region import BoxXyxy, Pixels, Region
 from rap_serve.domain.sent import Lacking
+from rap_serve.observability.origin import Origin
 
 ATTEMPTS = 3
 PING_SECONDS = 5.0
@@ -37,9 +38,9 @@ class RayDetector:
 
     async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
         """See the port; a replica that dies is replaced by another attempt."""
-        deadline = current() or Deadline.after(self._deadline_seconds)
+        deadline, origin = current() or Deadline.after(self._deadline_seconds), Origin.here()
         regions: tuple[Region, ...] = await _retried(
-            lambda: self._handle.detect.remote(pixels, vocabulary, deadline), deadline
+            lambda: self._handle.detect.remote(pixels, vocabulary, deadline, origin), deadline
         )
         return regions
 
@@ -53,14 +54,16 @@ class RayEmbedder:
 
     async def embed(self, pixels: Pixels, boxes_xyxy: Sequence[BoxXyxy]) -> Matrix:
         """See the port; a replica that dies is replaced by another attempt."""
-        boxes, deadline = tuple(boxes_xyxy), current() or Deadline.after(self._deadline_seconds)
-        rows: Matrix = await _retried(lambda: self._handle.embed.remote(pixels, boxes, deadline), deadline)
+        boxes, origin = tuple(boxes_xyxy), Origin.here()
+        deadline = current() or Deadline.after(self._deadline_seconds)
+        rows: Matrix = await _retried(lambda: self._handle.embed.remote(pixels, boxes, deadline, origin), deadline)
         return rows
 
     async def embed_crops(self, crops: Sequence[Pixels]) -> Matrix:
         """See the port; a replica that dies is replaced by another attempt."""
-        cut, deadline = tuple(crops), current() or Deadline.after(self._deadline_seconds)
-        rows: Matrix = await _retried(lambda: self._handle.embed_crops.remote(cut, deadline), deadline)
+        cut, origin = tuple(crops), Origin.here()
+        deadline = current() or Deadline.after(self._deadline_seconds)
+        rows: Matrix = await _retried(lambda: self._handle.embed_crops.remote(cut, deadline, origin), deadline)
         return rows
 
 
@@ -95,11 +98,13 @@ class RayMllm:
 
         A replica that lacks a picture says so at once; then all pictures are sent, wherever that goes.
         """
-        salt, deadline = self._salt(owner), current() or Deadline.after(self._deadline_seconds)
+        salt, origin = self._salt(owner), Origin.here()
+        deadline = current() or Deadline.after(self._deadline_seconds)
         answer = self._handle.options(method_name="answer", session_id=salt)
         for whole in (False, True):
             sent = await self._pictures.packed(turns, salt, whole=whole)
-            call = answer.remote(sent, sampling, model=model, cache_salt=salt, request_id=request_id, deadline=deadline)
+            known = {"model": model, "cache_salt": salt, "request_id": request_id}
+            call = answer.remote(sent, sampling, **known, deadline=deadline, origin=origin)
             ended = False
             try:
                 async for delta in until(deadline, call):

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from fastapi import FastAPI
 
@@ -12,10 +12,16 @@ from rap_serve.api.deps import ApiMetrics, UseCases
 from rap_serve.api.gate import Gate
 from rap_serve.api.replay import Replay
 from rap_serve.api.routes import admin, chat, concepts, corrections, health, jobs, retrieve, shares, usage
+from rap_serve.services.timings import Timings
 
 
-def create_app(use_cases: UseCases, *, metrics: ApiMetrics, metrics_url: str | None) -> FastAPI:
-    """An application over ``use_cases``. ``metrics_url``: where ``/metrics`` finds the node's exporter."""
+def create_app(
+    use_cases: UseCases, *, metrics: ApiMetrics, metrics_url: str | None, timings: Callable[[], Timings] = Timings
+) -> FastAPI:
+    """An application over ``use_cases``. ``metrics_url``: where ``/metrics`` finds the node's exporter.
+
+    ``timings``: fresh ones for each request.
+    """
     app = FastAPI(
         title="rap-serve",
         version=__version__,
@@ -39,6 +45,7 @@ def create_app(use_cases: UseCases, *, metrics: ApiMetrics, metrics_url: str | N
         archive_bytes=use_cases.limits.archive_bytes,
         deadline_seconds=use_cases.deadline_seconds,
         metrics=metrics,
+        timings=timings,
     )
     return app
 

@@ -71,11 +71,11 @@ def response(message: str, *, status: int, code: str, param: str | None = None) 
     return JSONResponse(envelope(message, status=status, code=code, param=param), status, headers)
 
 
-def note(request: Request, error: errors.RapError) -> None:
-    """Writes down why a request failed, where it is our fault."""
+def note(error: errors.RapError) -> None:
+    """Writes down why a request failed, where it is our fault; and what was behind it, where there is more to know."""
     if status_of(error) >= 500:
-        request_id = getattr(request.state, "request_id", None)
-        structlog.get_logger().warning("refused", request_id=request_id, code=error.code, reason=str(error))
+        cause = None if error.__cause__ is None else type(error.__cause__).__name__
+        structlog.get_logger().warning("refused", code=error.code, reason=str(error), cause=cause)
 
 
 def answer_for(error: errors.RapError) -> JSONResponse:
@@ -91,9 +91,9 @@ def status_of(error: errors.RapError) -> int:
 def install(app: FastAPI) -> None:
     """Makes ``app`` answer every error with the envelope, and log the ones that are our fault."""
 
-    async def ours(request: Request, error: Exception) -> JSONResponse:
+    async def ours(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, errors.RapError)
-        note(request, error)
+        note(error)
         return answer_for(error)
 
     async def invalid(_: Request, error: Exception) -> JSONResponse:

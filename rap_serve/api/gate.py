@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -15,7 +15,7 @@ from rap_serve.api.lanes import work_of
 from rap_serve.domain.concept import new_ulid
 from rap_serve.domain.deadline import asked, within
 from rap_serve.domain.errors import InvalidInput, RapError, TooLarge
-from rap_serve.domain.tenancy import Allowance, Caller, KeyScope
+from rap_serve.domain.tenancy import Allowance, KeyScope
 from rap_serve.services.admit import Admit, Work
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.throttle import Throttle, refusal
@@ -50,6 +50,7 @@ class Gate:
         archive_bytes: int,
         deadline_seconds: float,
         metrics: ApiMetrics,
+        timings: Callable[[], Timings] = Timings,
     ) -> None:
         self._app = app
         self._authenticate = authenticate
@@ -59,6 +60,7 @@ class Gate:
         self._archive_bytes = archive_bytes
         self._deadline_seconds = deadline_seconds
         self._metrics = metrics
+        self._timings = timings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,7 +69,9 @@ class Gate:
         request = Request(scope)
         request.state.request_id = f"req_{new_ulid().lower()}"
         request.state.allowances, request.state.retry_in = {}, None
-        request.state.timings = Timings()
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request.state.request_id)
+        request.state.timings = self._timings()
         started, status = time.perf_counter(), 500
         request.state.started = started
         self._metrics.request_began()
@@ -89,8 +93,6 @@ class Gate:
             self._metrics.request(route=route, method=request.method, status=status, seconds=seconds)
             _log.info(
                 "request",
-                request_id=request.state.request_id,
-                tenant=_tenant(request),
                 method=request.method,
                 route=route,
                 status=status,
@@ -114,7 +116,7 @@ class Gate:
             body = await self._bounded(request, receive)
             work = self._work(request)
         except RapError as error:
-            note(request, error)
+            note(error)
             await answer_for(error)(scope, receive, send)
             return
         if work is None:
@@ -128,6 +130,7 @@ class Gate:
         """Raises Unauthorised, Forbidden, RateLimited or Unavailable."""
         caller = await self._authenticate(request.headers.get("authorization"))
         request.state.caller = caller
+        structlog.contextvars.bind_contextvars(tenant=caller.tenant)
         caller.require(needed_scope(request.method, request.scope["path"]))
         allowance = await self._throttle.request(caller.tenant) if caller.tenant else None
         if allowance is not None:
@@ -196,8 +199,3 @@ def _rate_headers(allowances: dict[str, Allowance], retry_in: float | None) -> I
     waits = [w for w in (retry_in, *(a.retry_in for a in allowances.values())) if w is not None]
     if waits:
         yield "retry-after", str(max(1, math.ceil(max(waits))))
-
-
-def _tenant(request: Request) -> str | None:
-    caller: Caller | None = getattr(request.state, "caller", None)
-    return caller.tenant if caller else None

@@ -5,6 +5,8 @@ what was asked for happened nobody knows, as with every 503; an idempotency key 
 proxy refuses itself, as no gateway has room or is there, it says in plain text, too.
 """
 
+from collections.abc import Sequence
+
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
@@ -13,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rap_serve.api.errors import answer_for
 from rap_serve.domain.errors import Overloaded, RapError, Unavailable
 
+REQUEST_ID = b"x-request-id"
 _PROXYS_OWN = {408, 429, 503}
 
 
@@ -39,12 +42,19 @@ class Enveloped:
             if message["type"] == "http.response.start":
                 refusal = _refusal(message)
                 instead = None if refusal is None else answer_for(refusal)
+                message = {**message, "headers": _with_one_id(message.get("headers", ()))}
             if instead is None:
                 await send(message)
 
         await self._app(scope, receive, watched)
         if instead is not None:
             await instead(scope, receive, send)
+
+
+def _with_one_id(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The gateway's request id, which the log knows; the one that Ray adds after it is left out."""
+    ids = [pair for pair in headers if pair[0].lower() == REQUEST_ID]
+    return [pair for pair in headers if pair[0].lower() != REQUEST_ID or pair is ids[0]]
 
 
 def _refusal(start: Message) -> RapError | None:

@@ -50,7 +50,7 @@ class Replay:
             body = await request.body()
             begun = await self._begun(request, key, body)
         except RapError as error:
-            note(request, error)
+            note(error)
             await answer_for(error)(scope, receive, send)
             return
         if isinstance(begun, Reply):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rap_serve.domain.concept import Owner
-from rap_serve.domain.job import Job
+from rap_serve.domain.job import Backlog, Job
 from rap_serve.domain.share import Share
 from rap_serve.domain.tenancy import (
     Act,
@@ -271,6 +271,9 @@ class Jobs(Protocol):
 
     async def claim(self) -> Job | None:
         """The oldest that waits, or whose gateway died; it is this gateway's from now on."""
+
+    async def backlog(self) -> Backlog:
+        """What ``claim`` would give out, all of it."""
 
     async def keep(self, job: Job) -> bool:
         """How far it is, and a sign of life. False where it is to stop: cancelled, or another gateway's by now."""

@@ -9,6 +9,14 @@ JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"
 ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled")
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Jobs that some gateway should take up by now. ``longest_seconds``: for how long the first of them has waited."""
+
+    waiting: int = 0
+    longest_seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """``done`` out of ``total`` steps, where the total is known. Times are milliseconds since 1970.

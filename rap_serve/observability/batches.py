@@ -1,6 +1,9 @@
 """What a model's replica counts of its batches, through Ray's metrics. No label grows with users."""
 
+from opentelemetry.trace import get_current_span
 from ray.serve.metrics import Histogram
+
+from rap_serve.observability.attributes import BATCH_WAIT_MS
 
 _SIZES = [1, 2, 4, 8, 16, 32, 64, 128]
 _SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5]
@@ -21,8 +24,9 @@ class BatchMetrics:
         self._forwards = Histogram("rap_forward_seconds", description="One forward pass.", boundaries=_SECONDS)
 
     def waited(self, seconds: float) -> None:
-        """One call, before its forward pass began."""
+        """One call, before its forward pass began; told within the call, so that its span says so, too."""
         self._waits.observe(seconds)
+        get_current_span().set_attribute(BATCH_WAIT_MS, 1_000 * seconds)
 
     def forward(self, size: int, seconds: float) -> None:
         """One forward pass."""

@@ -3,9 +3,12 @@
 Built in the replica: Ray's metrics must not be pickled. What each is called in a scrape is in ``docs/metrics.md``.
 """
 
+from typing import Literal
+
 from ray.serve.metrics import Counter, Gauge, Histogram
 
 from rap_serve.domain.chat import Usage
+from rap_serve.domain.job import Backlog
 from rap_serve.services.look import CacheUse
 from rap_serve.services.retrieve import Retrieval
 
@@ -125,6 +128,39 @@ class GatewayMetrics:
         self._concepts.observe(len(given.evidence))
 
 
+class MemoryMetrics:
+    """Calls to the concept memory."""
+
+    def __init__(self) -> None:
+        self._calls = Counter(
+            "rap_memory_calls_total", description="Calls to the concept memory.", tag_keys=("call", "outcome")
+        )
+        self._took = Histogram(
+            "rap_memory_milliseconds",
+            description="One call to the concept memory.",
+            boundaries=_MILLISECONDS,
+            tag_keys=("call",),
+        )
+
+    def call(self, call: str, outcome: Literal["ok", "refused", "unavailable"], *, seconds: float) -> None:
+        """One call came to its end."""
+        self._calls.inc(tags={"call": call, "outcome": outcome})
+        self._took.observe(1_000 * seconds, tags={"call": call})
+
+
+class JobMetrics:
+    """Jobs that wait to be taken up."""
+
+    def __init__(self) -> None:
+        self._waiting = Gauge("rap_jobs_waiting", description="Jobs that a gateway should take up by now.")
+        self._longest = Gauge("rap_jobs_longest_wait_seconds", description="How long the first of them has waited.")
+
+    def backlog(self, backlog: Backlog) -> None:
+        """How things stand."""
+        self._waiting.set(backlog.waiting)
+        self._longest.set(backlog.longest_seconds)
+
+
 class CacheMetrics:
     """Copies that were looked for."""
 
@@ -132,6 +168,12 @@ class CacheMetrics:
         self._lookups = Counter(
             "rap_cache_lookups_total", description="Copies that were looked for.", tag_keys=("kind", "result")
         )
+
+        self._available = Gauge("rap_cache_available", description="Whether copies could be kept, when last asked.")
+
+    def available(self, answers: bool) -> None:
+        """It was asked whether it answers."""
+        self._available.set(int(answers))
 
     def library(self, result: CacheUse) -> None:
         """An owner's library was looked for."""

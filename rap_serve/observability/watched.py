@@ -56,8 +56,10 @@ class WatchedCache:
         return await self._cache.purge(owner)
 
     async def available(self) -> bool:
-        """See Cache."""
-        return await self._cache.available()
+        """See Cache; asked with every retrieval."""
+        answers = await self._cache.available()
+        self._metrics.available(answers)
+        return answers
 
 
 class WatchedMllm:

@@ -12,7 +12,7 @@ from rap_serve.adapters.catalogue.jobs import SqlJobs
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import JobNotFound
-from rap_serve.domain.job import Job
+from rap_serve.domain.job import Backlog, Job
 from rap_serve.domain.tenancy import Act
 
 MASTER = b"m" * 32
@@ -131,6 +131,26 @@ async def test_one_gateway_claims_a_job(databases: tuple[Database, Database]) ->
     for gateway in gateways:
         for one in wanted:
             await gateway.end(replace(one, state="done"))
+
+
+async def test_the_backlog_is_what_could_be_claimed(databases: tuple[Database, Database]) -> None:
+    """One that waits, one whose gateway died, as long as they have; not one at work, resting or ended."""
+    gateway, tenant = SqlJobs(databases[0], hold_seconds=60), new_ulid()
+    while (found := await gateway.claim()) is not None:
+        await gateway.end(replace(found, state="done"))
+    assert await gateway.backlog() == Backlog()
+    now_ms = time.time_ns() // 1_000_000
+    for until_ms in (now_ms + 60_000, now_ms - 30_000):
+        await gateway.add(job(tenant))
+        resting = await gateway.claim()
+        assert resting is not None
+        await gateway.rest(resting.id, until_ms=until_ms)
+    assert (await gateway.backlog()).waiting == 1 and (await gateway.backlog()).longest_seconds >= 30
+    await gateway.add(replace(job(tenant), created_at=now_ms - 90_000))
+    backlog = await SqlJobs(databases[1]).backlog()
+    assert backlog.waiting == 2 and 90 <= backlog.longest_seconds < 100
+    while (found := await gateway.claim()) is not None:
+        await gateway.end(replace(found, state="done"))
 
 
 async def test_a_job_is_cancelled_at_its_next_sign_of_life(databases: tuple[Database, Database]) -> None:

@@ -18,7 +18,7 @@ from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.deadline import NEVER, Deadline, within
 from rap_serve.domain.errors import DeadlineExceeded
-from rap_serve.domain.region import Pixels, Region
+from rap_serve.domain.region import Region
 from rap_serve.settings import Settings
 
 PAST = Deadline(1.0)
@@ -39,7 +39,7 @@ class Patient:
     def __init__(self) -> None:
         self._busy = 0
 
-    async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...], deadline: Deadline) -> tuple[Region, ...]:
+    async def detect(self, *_: object) -> tuple[Region, ...]:
         """Never comes to an end by itself."""
         self._busy += 1
         try:

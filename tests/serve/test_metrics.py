@@ -1,4 +1,4 @@
-"""Every metric that is documented is there, and none of ours is there undocumented."""
+"""Every metric that is documented, shown or alerted on is there, and none of ours is there undocumented."""
 
 import re
 import time
@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from loadtest import drawn
+from tests.monitoring.promtool import used_metrics
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "metrics.md"
 EXPORT_SECONDS = 60
@@ -77,3 +78,8 @@ def test_documentation_and_scrape_say_the_same(scrape: str) -> None:
             assert labels <= labels_of(scrape, name), name
             if name in ours:
                 assert labels_of(scrape, name) - _COMMON - labels == set(), name
+
+
+def test_what_dashboards_and_alerts_ask_for_is_documented(scrape: str) -> None:
+    """And so it is exported: the scrape is complete only with every documented name in it."""
+    assert used_metrics() - documented().keys() == set()

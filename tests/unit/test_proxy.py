@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+from ray.serve._private.http_util import RequestIdMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -47,3 +48,10 @@ async def test_what_gateways_say_is_passed_on(response: Response) -> None:
     """Whatever its status."""
     answer = await said(response)
     assert (answer.status_code, answer.content) == (response.status_code, response.body)
+
+
+async def test_an_answer_has_one_request_id() -> None:
+    """The gateway's, which the log knows; Ray adds one of its own, also to what has none yet."""
+    named = PlainTextResponse("ok", headers={"x-request-id": "req_1"})
+    assert (await said(RequestIdMiddleware(named))).headers.get_list("x-request-id") == ["req_1"]
+    assert len((await said(RequestIdMiddleware(PlainTextResponse("ok")))).headers.get_list("x-request-id")) == 1

@@ -5,13 +5,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, case, delete, func, insert, select, update
 
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.schema import jobs
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import JobNotFound
-from rap_serve.domain.job import ENDED, Job
+from rap_serve.domain.job import ENDED, Backlog, Job
 
 JSON_FIELDS = ("wanted", "kept", "result")
 
@@ -46,7 +46,7 @@ class SqlJobs:
         """See Jobs."""
 
         now_ms = _now_ms()
-        free = (jobs.c.state == "queued") | ((jobs.c.state == "running") & (jobs.c.held_until < now_ms))
+        free = _free(now_ms)
         waiting = select(jobs.c.id).where(free).limit(1)
         if await self._database.read(lambda connection: connection.execute(waiting).first()) is None:
             return None  # who only looks keeps no writer waiting
@@ -61,6 +61,14 @@ class SqlJobs:
             return _job({**row, **held})
 
         return await self._database.write(work)
+
+    async def backlog(self) -> Backlog:
+        """See Jobs."""
+        now_ms = _now_ms()
+        since = case((jobs.c.state == "queued", jobs.c.created_at), else_=jobs.c.held_until)
+        query = select(func.count(), func.min(since)).where(_free(now_ms))
+        waiting, first_ms = await self._database.read(lambda connection: connection.execute(query).one())
+        return Backlog(waiting, max(0.0, (now_ms - first_ms) / 1_000) if waiting else 0.0)
 
     async def keep(self, job: Job) -> bool:
         """See Jobs."""
@@ -110,6 +118,11 @@ class SqlJobs:
 
         await self._database.write(work)
         return await self.get(tenant, job_id)
+
+
+def _free(now_ms: int) -> ColumnElement[bool]:
+    """Jobs that wait, and those whose gateway died or let them rest until now."""
+    return (jobs.c.state == "queued") | ((jobs.c.state == "running") & (jobs.c.held_until < now_ms))
 
 
 def _columns(job: Job) -> dict[str, Any]:
