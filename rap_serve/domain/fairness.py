@@ -85,21 +85,17 @@ class FairLine(Generic[T]):
         account.backlog += waiting.cost
         self._length += 1
 
-    def head(self) -> Waiting[T] | None:
-        """Who goes next; None where nobody waits."""
-        account = self._first()
-        return account.waiting[0] if account else None
+    def heads(self) -> list[Waiting[T]]:
+        """The first of each tenant's own, whoever goes next first."""
+        active = [a for a in self._accounts.values() if a.waiting]
+        return [a.waiting[0] for a in sorted(active, key=lambda a: a.start)]
 
-    def take(self) -> Waiting[T]:
-        """Who goes next, out of the line and charged to its tenant. Raises LookupError where nobody waits."""
-        account = self._first()
-        if account is None:
-            raise LookupError("Nobody waits.")
+    def take(self, head: Waiting[T]) -> None:
+        """One of the heads goes: out of the line and charged to its tenant."""
+        account = self._accounts[head.tenant]
         self._now = max(self._now, account.start)
-        taken = account.waiting[0]
-        account.start += taken.cost / taken.weight
-        self.drop(taken)
-        return taken
+        account.start += head.cost / head.weight
+        self.drop(head)
 
     def drop(self, waiting: Waiting[T]) -> None:
         """Takes one out that will not go, uncharged; one that is out already is left alone."""
@@ -121,10 +117,6 @@ class FairLine(Generic[T]):
         if account is not None:
             account.start = max(self._now, account.start + (cost - waiting.cost) / waiting.weight)
             self._forget()
-
-    def _first(self) -> "_Account[T] | None":
-        active = [a for a in self._accounts.values() if a.waiting]
-        return min(active, key=lambda a: a.start) if active else None
 
     def _forget(self) -> None:
         """Who neither waits nor is ahead of the line is as if it had never come."""

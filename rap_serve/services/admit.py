@@ -22,6 +22,12 @@ FIRST_GUESS_SECONDS = 0.5
 Turn: TypeAlias = "tuple[Work, asyncio.Future[None]]"
 """Somebody's work, and what is done when it may begin."""
 
+KEPT_SHARE = 8
+"""One slot in so many is kept for tenants that hold less than their part, so that they need not wait for one."""
+
+LATELY_SECONDS = 10.0
+"""For so long a tenant that has asked counts as one that may ask again."""
+
 _LEARNING = 0.1
 _LEAST_RETRY_SECONDS = 1.0
 
@@ -73,7 +79,8 @@ class Slot:
 class Lane:
     """A number of slots, and a fair line before them. A request costs the seconds for which it holds its slots.
 
-    What that will be is guessed from others of its kind when it comes, and settled when it ends.
+    What that will be is guessed from others of its kind when it comes, and settled when it ends. The last free slots
+    are not for who holds its part already, as long as there are others who might come: they find one at once.
     """
 
     def __init__(
@@ -95,6 +102,7 @@ class Lane:
         self._line: FairLine[Turn] = FairLine(bound=places)
         self._under_way: set[Waiting[Turn]] = set()
         self._seconds: defaultdict[str, float] = defaultdict(lambda: FIRST_GUESS_SECONDS)
+        self._asked: dict[str, float] = {}
 
     def refusal(self, tenant: str, work: Work) -> Refusal | None:
         """Why the tenant's request cannot be let in now; None where it can, and then ``slot`` must follow at once."""
@@ -113,7 +121,7 @@ class Lane:
         """Waits for the tenant's turn, and holds the slot until the end, whichever way it comes."""
         turn = asyncio.get_running_loop().create_future()
         waiting = Waiting(tenant, self._weight(tenant), self._cost(work), (work, turn))
-        came = time.monotonic()
+        came = self._asked[tenant] = time.monotonic()
         self._line.put(waiting)
         self._go_on()
         try:
@@ -136,27 +144,55 @@ class Lane:
             self._go_on()
 
     def report(self) -> None:
-        """Says how things stand."""
+        """Says how things stand; to be called now and then."""
+        self._asked = self._asked_lately()
         under_way, waiting = len(self._under_way), len(self._line)
         self._metrics.lane(lane=self.name, waiting=waiting, under_way=under_way, slots=self._pace.slots)
 
     def _go_on(self) -> None:
         """Lets in whoever is next for as long as there are slots."""
-        while (head := self._line.head()) is not None:
+        while (head := self._next()) is not None:
+            self._line.take(head)
+            self._under_way.add(head)
+            head.item[1].set_result(None)
+
+    def _next(self) -> Waiting[Turn] | None:
+        """The first in the order of turns, or behind those that may not take what is kept, the first that may."""
+        for head in self._line.heads():
             work, turn = head.item
             if turn.cancelled():
                 self._line.drop(head)
+                return self._next()
+            if self._kept_from(head):
                 continue
-            if not self._fits(work):
-                self._pace.needed()
-                return
-            self._under_way.add(self._line.take())
-            turn.set_result(None)
+            if self._fits(work):
+                return head
+            self._pace.needed()
+            return None
+        return None
 
     def _fits(self, work: Work) -> bool:
         """Into what is free. What is wider than all slots together goes alone."""
-        held = sum(other.item[0].slots for other in self._under_way)
+        held = self._held()
         return held == 0 or held + work.slots <= self._pace.slots
+
+    def _kept_from(self, head: Waiting[Turn]) -> bool:
+        """Whether only slots are free that are kept for others, who hold less than their part or nothing at all."""
+        wanted, slots, holds = head.item[0].slots, self._pace.slots, self._held(head.tenant)
+        if not holds or self._held() + wanted <= slots - slots // KEPT_SHARE:
+            return False
+        lately = {*self._asked_lately(), head.tenant}
+        part = slots * head.weight / sum(self._weight(tenant) for tenant in lately)
+        return len(lately) > 1 and holds + wanted > part
+
+    def _held(self, tenant: str | None = None) -> int:
+        """Slots in use, by one tenant or by all."""
+        return sum(w.item[0].slots for w in self._under_way if tenant in (None, w.tenant))
+
+    def _asked_lately(self) -> dict[str, float]:
+        """When tenants asked last, those of whom nothing was heard for long left out."""
+        now = time.monotonic()
+        return {tenant: at for tenant, at in self._asked.items() if now - at < LATELY_SECONDS}
 
     def _free(self, waiting: Waiting[Turn], cost: float) -> None:
         self._under_way.remove(waiting)

@@ -101,6 +101,29 @@ async def test_weights_are_shares() -> None:
     assert 13 <= Counter(door.order[:20])["heavy"] <= 17
 
 
+async def test_who_holds_its_part_leaves_the_last_slots_to_others() -> None:
+    """As long as there are others: they find a slot at once, and go before whoever was passed over."""
+    door = Door(slots=8)
+    await asyncio.gather(*(door.go("alone", seconds=0.01) for _ in range(9)))
+    assert door.most == 8
+    await door.go("quiet", seconds=0)
+    crowd = [asyncio.create_task(door.go("alone", seconds=0.05)) for _ in range(12)]
+    await asyncio.sleep(0.01)
+    assert door.state()["under_way"] == 7 and door.state()["waiting"] == 5
+    await asyncio.wait_for(door.go("quiet", seconds=0), 0.03)
+    await asyncio.gather(*crowd)
+    assert door.state() == {"waiting": 0, "under_way": 0, "slots": 8}
+
+
+async def test_a_first_request_is_never_kept_from_a_slot() -> None:
+    """However many tenants there are, and however small the part of each."""
+    door = Door(slots=8)
+    crowd = [asyncio.create_task(door.go(f"t{n}", seconds=0.02)) for n in range(20)]
+    await asyncio.sleep(0.01)
+    assert door.state()["under_way"] == 8
+    await asyncio.gather(*crowd)
+
+
 @pytest.mark.parametrize("how", ["error", "gone while under way", "gone while waiting", "gone as its turn came"])
 async def test_a_slot_is_free_again_however_it_ends(how: str) -> None:
     """An error, or a client that went away at any moment."""
