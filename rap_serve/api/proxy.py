@@ -5,7 +5,7 @@ what was asked for happened nobody knows, as with every 503; an idempotency key 
 proxy refuses itself, as no gateway has room or is there, it says in plain text, too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
@@ -16,6 +16,9 @@ from rap_serve.api.errors import answer_for
 from rap_serve.domain.errors import Overloaded, RapError, Unavailable
 
 REQUEST_ID = b"x-request-id"
+RAYS_OWN = frozenset({b"x-request-disconnect-disabled", b"x-request-timeout-seconds", b"serve_multiplexed_model_id"})
+"""Headers by which clients could tell Ray Serve what is not theirs to say: to keep a slot after they left, say."""
+
 _PROXYS_OWN = {408, 429, 503}
 
 
@@ -46,9 +49,13 @@ class Enveloped:
             if instead is None:
                 await send(message)
 
-        await self._app(scope, receive, watched)
+        await self._app({**scope, "headers": _without_rays_own(scope["headers"])}, receive, watched)
         if instead is not None:
             await instead(scope, receive, send)
+
+
+def _without_rays_own(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [pair for pair in headers if pair[0].lower() not in RAYS_OWN]
 
 
 def _with_one_id(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -55,3 +55,17 @@ async def test_an_answer_has_one_request_id() -> None:
     named = PlainTextResponse("ok", headers={"x-request-id": "req_1"})
     assert (await said(RequestIdMiddleware(named))).headers.get_list("x-request-id") == ["req_1"]
     assert len((await said(RequestIdMiddleware(PlainTextResponse("ok")))).headers.get_list("x-request-id")) == 1
+
+
+async def test_clients_cannot_tell_ray_what_is_not_theirs_to_say() -> None:
+    """Such as to go on for somebody who has left; all other headers arrive."""
+
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers with the names of the headers that it got."""
+        names = [name.decode() for name, _ in scope["headers"]]
+        await JSONResponse(names)(scope, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(Enveloped(echo)), base_url="http://service") as http:
+        sent = {"x-request-disconnect-disabled": "?1", "X-Request-Timeout-Seconds": "9", "x-rap-timeout-seconds": "9"}
+        arrived = (await http.get("/", headers=sent)).json()
+    assert "x-rap-timeout-seconds" in arrived and not {n for n in arrived if n.startswith("x-request-")}
