@@ -37,14 +37,9 @@ def problems(thing: Object) -> Iterator[str]:
         yield f"{'.'.join(map(str, error.instance_path))}: {error.message[:300]}"
 
 
-def is_valid(thing: Object) -> bool:
-    """Whether there is none of them. Raises NoSchema."""
-    return bool(validator(thing["apiVersion"], thing["kind"]).is_valid(thing))
-
-
 @cache
 def validator(api_version: str, kind: str) -> Any:
-    """Compiled once. Raises NoSchema."""
+    """Of one kind, compiled once. Raises NoSchema."""
     schema = _of_kubernetes(api_version, kind) or _of_an_operator(api_version, kind)
     if schema is None:
         raise NoSchema(f"{api_version} {kind}")

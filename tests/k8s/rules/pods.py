@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests.k8s.rendered import Object, of_kind
+from tests.k8s.foreign import Pod, pods
+from tests.k8s.rendered import Object, name_of, of_kind
 from tests.k8s.workloads import Workload, selects, workloads
 
 BOUNDED = {"cpu", "memory", "ephemeral-storage"}
@@ -119,11 +120,14 @@ def disruption(objects: Sequence[Object]) -> Iterator[str]:
             yield f"{workload.namespace}/{workload.name} can never be moved"
         elif workload.replicas > 1 and mine[0]["spec"].get("minAvailable") == 0:
             yield f"{workload.namespace}/{workload.name} may be gone at once"
+    for budget in budgets:
+        if not any(_covers(budget, pod) for pod in pods(objects)):
+            yield f"{name_of(budget)} covers nothing"
 
 
-def _covers(budget: Object, workload: Workload) -> bool:
-    same = budget["metadata"].get("namespace") == workload.namespace
-    return same and selects(budget["spec"].get("selector"), workload.labels)
+def _covers(budget: Object, pod: Workload | Pod) -> bool:
+    same = budget["metadata"].get("namespace") == pod.namespace
+    return same and selects(budget["spec"].get("selector"), pod.labels)
 
 
 def namespaces(objects: Sequence[Object]) -> Iterator[str]:
@@ -135,8 +139,12 @@ def namespaces(objects: Sequence[Object]) -> Iterator[str]:
         if levels != {"enforce": "restricted" if ours else "baseline", "audit": "restricted", "warn": "restricted"}:
             yield f"Namespace {namespace['metadata']['name']} enforces {levels}"
     for milvus in of_kind(list(objects), "Milvus"):
-        if milvus["spec"]["components"]["securityContext"] != UNPRIVILEGED:
+        components = milvus["spec"]["components"]
+        if components["securityContext"] != UNPRIVILEGED:
             yield "Milvus may gain privileges"
+        spread = components["topologySpreadConstraints"]
+        if not all(selects(s["labelSelector"], components["podLabels"]) for s in spread):
+            yield "Milvus spreads others than itself"
 
 
 def amounts(thing: object) -> Iterator[str]:
