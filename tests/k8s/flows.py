@@ -28,16 +28,20 @@ def _ray(nodes: tuple[str, ...]) -> set[Flow]:
     """Ray's nodes speak to each other; Prometheus, the operator and the head's store to few ports."""
     inside = {(f"rap-serve/{a}", f"rap-serve/{b}", ALL) for a in nodes for b in nodes}
     scraped = {("monitoring/prometheus", f"rap-serve/{node}", "8080") for node in nodes}
-    return inside | scraped | {
-        ("monitoring/prometheus", "rap-serve/head", "44217"),
-        ("monitoring/prometheus", "rap-serve/head", "44227"),
-        ("kuberay-system/kuberay", "rap-serve/head", "8265"),
-        ("kuberay-system/kuberay", "rap-serve/head", "8000"),
-        ("rap-serve/head", "rap-serve/gcs-redis", "6379"),
-        ("rap-serve/head", "10.0.0.0/8", "443"),
-        ("rap-serve/head", "10.0.0.0/8", "6443"),
-        ("rap-serve/ingress", *PUBLIC_HTTPS),
-    }
+    return (
+        inside
+        | scraped
+        | {
+            ("monitoring/prometheus", "rap-serve/head", "44217"),
+            ("monitoring/prometheus", "rap-serve/head", "44227"),
+            ("kuberay-system/kuberay", "rap-serve/head", "8265"),
+            ("kuberay-system/kuberay", "rap-serve/head", "8000"),
+            ("rap-serve/head", "rap-serve/gcs-redis", "6379"),
+            ("rap-serve/head", "10.0.0.0/8", "443"),
+            ("rap-serve/head", "10.0.0.0/8", "6443"),
+            ("rap-serve/ingress", *PUBLIC_HTTPS),
+        }
+    )
 
 
 def _dev() -> set[Flow]:

@@ -1,8 +1,14 @@
 """What can be reached from outside."""
 
-import pytest
+import subprocess
 
-from tests.k8s.rendered import Object, of_kind, rendered
+import pytest
+import yaml
+
+from tests.k8s.rendered import ROOT, Object, of_kind, rendered
+from tests.k8s.rules.names import SECRETS_BY_HAND
+from tests.k8s.rules.serving import SECRETS
+from tests.k8s.schemas import problems
 
 INSIDE = ["/admin/v1/tenants", "/admin", "/metrics", "/readyz", "/", "/api/jobs/", "/-/routes"]
 OUTSIDE = ["/v1/chat/completions", "/v1/models", "/v1/users/ann/concepts", "/v1/usage", "/healthz", "/docs"]
@@ -53,3 +59,18 @@ def test_no_secret_is_written_down() -> None:
     """Secrets are named, never there."""
     for overlay in ("dev", "prod"):
         assert not of_kind(rendered(overlay), "Secret")
+
+
+def test_the_small_clusters_secrets_are_made_anew_and_are_all_that_it_needs() -> None:
+    """Whatever dev names is printed, with the keys that it takes, and never twice the same."""
+    first, second = (list(yaml.safe_load_all(_printed())) for _ in range(2))
+    assert {s["metadata"]["name"] for s in first} == SECRETS_BY_HAND
+    assert all(not list(problems(secret)) for secret in first)
+    (settings,) = (s["stringData"] for s in first if s["metadata"]["name"] == "rap-settings")
+    assert settings.keys() == SECRETS.keys()
+    (others,) = (s["stringData"] for s in second if s["metadata"]["name"] == "rap-settings")
+    assert {k for k in settings if settings[k] == others[k]} == {"RAP_MILVUS__TOKEN"}
+
+
+def _printed() -> str:
+    return subprocess.run([ROOT / "scripts" / "k8s_secrets"], check=True, capture_output=True, text=True).stdout

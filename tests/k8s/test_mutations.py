@@ -51,7 +51,7 @@ def _fields(value: Any, path: Path) -> Iterator[tuple[Object, Path, str]]:
 
 def _is_free(path: Path) -> bool:
     inside = any(path[: len(p)] == p and len(path) > len(p) for p in PASSED_ON)
-    return len(path) > 1 and path[-2] in FREE or (inside and "podLabels" not in path)
+    return (len(path) > 1 and path[-2] in FREE) or (inside and "podLabels" not in path)
 
 
 @contextmanager

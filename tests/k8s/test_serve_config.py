@@ -82,7 +82,7 @@ def test_each_deployment_asks_for_its_own_machines(monkeypatch: pytest.MonkeyPat
 def test_a_misspelt_argument_is_refused() -> None:
     """The config's ``args`` are typed."""
     with pytest.raises(ValueError, match="extra"):
-        Arguments(**{"profile": "gpu", "profil": "gpu"})
+        Arguments.model_validate({"profile": "gpu", "profil": "gpu"})
 
 
 @pytest.mark.parametrize("lacking", ["RAP_AUTH__SECRET", "RAP_REDIS__URL"])

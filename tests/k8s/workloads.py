@@ -11,7 +11,7 @@ RAY_SERVICE = "RayService"
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One Pod template. ``replicas``: the least there are. ``group``: of a Ray cluster, its head's or a worker group's."""
+    """One Pod template. ``replicas``: the least there are. ``group``: a Ray cluster's head or worker group."""
 
     name: str
     namespace: str

@@ -45,9 +45,11 @@ def services(objects: Sequence[Object]) -> Iterator[str]:
             labels = thing["spec"]["template"].get("metadata", {}).get("labels", {})
             if not thing["spec"]["selector"].get("matchLabels") or not selects(thing["spec"]["selector"], labels):
                 yield f"{name_of(thing)} does not select its own Pods"
-        if thing["kind"] == "StatefulSet":
-            if (thing["metadata"]["namespace"], thing["spec"]["serviceName"]) not in known:
-                yield f"{name_of(thing)} has no Service"
+        if (
+            thing["kind"] == "StatefulSet"
+            and (thing["metadata"]["namespace"], thing["spec"]["serviceName"]) not in known
+        ):
+            yield f"{name_of(thing)} has no Service"
 
 
 def routes(objects: Sequence[Object]) -> Iterator[str]:

@@ -58,7 +58,7 @@ def bounded(workload: Workload) -> Iterator[str]:
     """Requests and limits of what a node can run out of, and images that stay what they are."""
     for container in workload.containers:
         requests, limits = (container.get("resources", {}).get(k, {}) for k in ("requests", "limits"))
-        if not BOUNDED <= set(requests) or set(requests) != set(limits):
+        if not set(requests) >= BOUNDED or set(requests) != set(limits):
             yield f"{container['name']} lacks requests or limits"
         if requests.get("nvidia.com/gpu") != limits.get("nvidia.com/gpu"):
             yield f"{container['name']} asks for another number of GPUs than it may use"

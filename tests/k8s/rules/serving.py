@@ -106,7 +106,11 @@ def offered(service: Object, settings: Settings) -> Iterator[str]:
 
 def _asked(settings: Settings) -> Iterator[tuple[str, ServeSettings, dict[str, float]]]:
     """What one replica of each deployment takes of a node."""
-    plain = {"detector": settings.detector.serve, "embedder": settings.embedder.serve, "ingress": settings.ingress.serve}
+    plain = {
+        "detector": settings.detector.serve,
+        "embedder": settings.embedder.serve,
+        "ingress": settings.ingress.serve,
+    }
     for name, serve in plain.items():
         yield name, serve, _nonzero({"CPU": serve.num_cpus, "GPU": serve.num_gpus, **serve.resources})
     mllm = settings.mllm
