@@ -1,5 +1,6 @@
 """What is called by a name is there: Services, ports, ConfigMaps, Secrets, claims, priorities, Gateways."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from tests.k8s.foreign import Pod, pods
@@ -92,7 +93,8 @@ def _lacking(workload: Workload, objects: Sequence[Object], secrets: set[str]) -
             wanted |= {m["subPath"] for m in _mounts(workload, volume["name"]) if "subPath" in m}
             if not held or not wanted <= set(held):
                 yield f"lacks files of a ConfigMap: {sorted(wanted - set(held))}"
-            yield from (f"{c} is not in the ConfigMap" for c in _commands(workload, volume["name"]) if c not in held)
+            called = {*_commands(workload, volume["name"]), *_called(held)}
+            yield from (f"{c} is not in the ConfigMap" for c in called if c not in held)
         if "persistentVolumeClaim" in volume and volume["persistentVolumeClaim"]["claimName"] not in claims:
             yield f"no PersistentVolumeClaim {volume['persistentVolumeClaim']['claimName']}"
     for container in workload.containers:
@@ -118,6 +120,11 @@ def _commands(workload: Workload, volume: str) -> Iterator[str]:
             for word in [*container.get("command", ()), *container.get("args", ())]:
                 if "subPath" not in mount and word.startswith(f"{mount['mountPath']}/"):
                     yield word.removeprefix(f"{mount['mountPath']}/")
+
+
+def _called(scripts: dict[str, str]) -> set[str]:
+    """Files beside them that ``scripts`` call."""
+    return {name for text in scripts.values() for name in re.findall(r'\$\(dirname "\$0"\)/([\w-]+)', text)}
 
 
 def _targets(objects: Sequence[Object]) -> set[str]:
