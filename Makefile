@@ -19,7 +19,7 @@ check: dev .venv-k8s/installed  ## Format, lint, types, import contracts; every 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q --no-header tests/k8s
+	$(BIN)/pytest -q --no-header -m "not slow" tests/k8s
 
 sbom: .venv-k8s/installed  ## Write what the images hold, as CycloneDX, into build/sbom.
 	scripts/sbom build/sbom

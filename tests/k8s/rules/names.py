@@ -8,6 +8,7 @@ from tests.k8s.rendered import Object, name_of, of_kind
 from tests.k8s.workloads import Workload, selects, workloads
 
 PART_OF = "app.kubernetes.io/part-of"
+DASHBOARD = "grafana_dashboard"
 SECRETS_BY_HAND = {"rap-settings", "ray-token", "gcs-redis", "redis", "postgres"}  # scripts/k8s_secrets
 
 
@@ -17,6 +18,7 @@ def violations(objects: Sequence[Object]) -> Iterator[str]:
     yield from services(objects)
     yield from routes(objects)
     yield from monitors(objects)
+    yield from orphans(objects)
     secrets = set(SECRETS_BY_HAND) if not of_kind(list(objects), "ExternalSecret") else _targets(objects)
     for workload in workloads(objects):
         for line in _lacking(workload, objects, secrets):
@@ -78,6 +80,28 @@ def monitors(objects: Sequence[Object]) -> Iterator[str]:
         for endpoint in monitor["spec"]["podMetricsEndpoints"]:
             if not any(endpoint["port"] in w.ports for w in seen):
                 yield f"{name_of(monitor)} asks at a port that no Pod has: {endpoint['port']}"
+
+
+def is_dashboard(thing: Object) -> bool:
+    """Whether Grafana takes it."""
+    return thing["kind"] == "ConfigMap" and DASHBOARD in thing["metadata"].get("labels", {})
+
+
+def orphans(objects: Sequence[Object]) -> Iterator[str]:
+    """Each ConfigMap is read by a Pod, or by Grafana."""
+    read = {s["configMapRef"]["name"] for w in workloads(objects) for s in _sources(w) if "configMapRef" in s}
+    read |= {v["configMap"].get("name") for w in workloads(objects) for v in _volumes(w) if "configMap" in v}
+    for thing in of_kind(list(objects), "ConfigMap"):
+        if thing["metadata"]["name"] not in read and not is_dashboard(thing):
+            yield f"{name_of(thing)} is read by nobody"
+
+
+def _sources(workload: Workload) -> list[Object]:
+    return [source for container in workload.containers for source in container.get("envFrom", ())]
+
+
+def _volumes(workload: Workload) -> list[Object]:
+    return list(workload.spec.get("volumes", ()))
 
 
 def _lacking(workload: Workload, objects: Sequence[Object], secrets: set[str]) -> Iterator[str]:

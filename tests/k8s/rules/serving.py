@@ -37,6 +37,7 @@ def violations(objects: Sequence[Object]) -> Iterator[str]:
         return
     yield from offered(service, settings)
     yield from in_time(objects, settings)
+    yield from found(objects, settings)
     (environment,) = (m for m in of_kind(list(objects), "ConfigMap") if m["metadata"]["name"].startswith("rap-env"))
     if set(environment["data"]) != ENVIRONMENT:
         yield f"{name_of(environment)} has other names than are known: {sorted(environment['data'])}"
@@ -140,6 +141,15 @@ def in_time(objects: Sequence[Object], settings: Settings) -> Iterator[str]:
             for timeout in ("request", "backendRequest"):
                 if not int(rule.get("timeouts", {}).get(timeout, "0s").removesuffix("s")) > longest:
                     yield f"{name_of(route)} cuts requests before their time"
+
+
+def found(objects: Sequence[Object], settings: Settings) -> Iterator[str]:
+    """What the profile reads under /models is mounted wherever models and gateways run."""
+    reads = [e.calibration or e.model for e in settings.embedders.values()]
+    if any(place.startswith("/models/") for place in [settings.detector.weights, settings.mllm.source, *reads]):
+        for worker in (w for w in workloads(objects) if w.is_ray_worker):
+            if not any(m["mountPath"] == "/models" for c in worker.containers for m in c.get("volumeMounts", ())):
+                yield f"{worker.name} does not find /models"
 
 
 def _drain_seconds(worker: Workload) -> int:
