@@ -61,8 +61,9 @@ class Nodes:
             process.wait()
 
     def _run(self, name: str, command: list[str], environment: dict[str, str]) -> None:
-        log = (self._folder / f"{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
+        variables = {**os.environ, **environment}
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
 
 
 @pytest.fixture
