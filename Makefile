@@ -6,21 +6,24 @@ LOCKS := requirements/cpu.lock
 DEV_LOCKS := requirements/dev.lock
 PIP := $(BIN)/pip install --quiet --no-deps --disable-pip-version-check
 
-.PHONY: demo test check serve clean install dev servers train
+.PHONY: demo test check sbom serve clean install dev servers train
 
 demo: install  ## Start the service, remember things, ask about a picture, stop.
 	$(BIN)/python demo/run.py
 
-test: dev servers  ## Run every test.
+test: dev servers .venv-k8s/installed  ## Run every test.
 	$(BIN)/pytest
 
-check: dev  ## Format, lint, types, import contracts, rules and dashboards.
+check: dev .venv-k8s/installed  ## Format, lint, types, import contracts; manifests, rules and dashboards held against theirs.
 	@scripts/system_packages prometheus
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/monitoring -q
+	$(BIN)/pytest -q --no-header -m "not slow" tests/k8s tests/monitoring
+
+sbom: .venv-k8s/installed  ## Write what the images hold, as CycloneDX, into build/sbom.
+	scripts/sbom build/sbom
 
 serve: install  ## Run the service in the foreground at port 8000.
 	$(BIN)/python -m deployments.local --home .rap --port 8000
@@ -32,7 +35,7 @@ train: install  ## Train the tiny family anew, from nothing.
 	$(BIN)/python -m training.mllm --embedder models/tiny/embedder --out models/tiny/mllm --seed 0
 
 clean:  ## Remove everything that was installed, built or stored here.
-	rm -rf .venv .rap demo/out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info
+	rm -rf .venv .venv-k8s .rap demo/out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info
 
 install: .venv/installed
 dev: .venv/installed-dev
@@ -49,6 +52,11 @@ dev: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed $(DEV_LOCKS)
 	$(PIP) -r requirements/dev.lock
+	touch $@
+
+.venv-k8s/installed: requirements/k8s.lock scripts/k8s_tools
+	@echo "Installing what checks manifests (about 450 MB, half a minute) ..."
+	@PYTHON=$(PYTHON) scripts/k8s_tools
 	touch $@
 
 servers:

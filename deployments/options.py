@@ -29,7 +29,11 @@ def serve_options(settings: ServeSettings) -> dict[str, Any]:
             },
         },
         "max_surge_percent": settings.max_surge_percent,
-        "ray_actor_options": {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus},
+        "ray_actor_options": {
+            "num_cpus": settings.num_cpus,
+            "num_gpus": settings.num_gpus,
+            "resources": dict(settings.resources),
+        },
         "max_ongoing_requests": settings.max_ongoing_requests,
         "max_queued_requests": settings.max_queued_requests,
         "backpressure_config": {"status_code": 503, "retry_after_s": RETRY_AFTER_SECONDS},

@@ -28,13 +28,15 @@ class ServeSettings(_Group):
     ``look_back_seconds``: over which both are averaged. ``upscale_delay_seconds`` and ``downscale_delay_seconds``: how
     long more, or one fewer, must be wanted before it happens. ``max_surge_percent``: how many more replicas may run
     while they are exchanged; with 0 the old ones go first. ``graceful_shutdown_seconds``: how long a replica that
-    goes may take to finish what it has begun; longer than the longest answer.
+    goes may take to finish what it has begun; longer than the longest answer. ``resources``: Ray's, by name, that only
+    the machines meant for these replicas offer.
     """
 
     min_replicas: int = Field(1, ge=0)
     max_replicas: int = Field(1, ge=1)
     num_cpus: float = 0.1
     num_gpus: float = 0.0
+    resources: dict[str, float] = Field(default_factory=dict)
     max_ongoing_requests: int = Field(32, ge=1)
     max_queued_requests: int = Field(256, ge=-1)
     target_ongoing_requests: float = Field(8.0, gt=0)
