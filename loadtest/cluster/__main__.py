@@ -46,9 +46,9 @@ def tried(trial: Trial, options: argparse.Namespace) -> dict[str, Any]:
         up = time.monotonic() - began
         target = Target(cluster.url, cluster.operator_key, None)
         events: list[tuple[float, str]] = []
-        with recorded(lambda: _state(cluster), options.out / "cluster.jsonl", STATE_SECONDS):
-            with _disturbed(trial, cluster, options, events):
-                run = load_test(target, scenario, options, options.out)
+        states = recorded(lambda: _state(cluster), options.out / "cluster.jsonl", STATE_SECONDS)
+        with states, _disturbed(trial, cluster, options, events):
+            run = load_test(target, scenario, options, options.out)
     found = outcome(run, DISTURBED * options.seconds)
     return {
         "trial": options.trial,
