@@ -63,6 +63,7 @@ def load_test(target: Target, scenario: Scenario, options: argparse.Namespace, o
             users=options.users,
             concepts=options.concepts,
             seed=options.seed,
+            retries=options.retries,
         ).write(plan)
         generator = subprocess.Popen([sys.executable, "-m", "loadtest.load.generator", str(plan)])
         stack.callback(_ended, generator)
@@ -165,6 +166,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=6, help="of each tenant")
     parser.add_argument("--concepts", type=int, default=3, help="of each user at first")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--retries", type=int, default=0, help="further attempts where one fails; OpenAI's client: 2")
     parser.add_argument("--report-only", action="store_true", help="from what is in --out")
     return parser.parse_args()
 

@@ -180,5 +180,7 @@ def _done(act: str, at: float, reply: Reply, wrong: list[str] | None = None) -> 
         concepts=len(rap.get("evidence", ())),
         error=reply.error or (wrong[0] if wrong else None),
         rejected=reply.rejected,
+        attempts=reply.attempts,
+        cut=reply.cut,
         violated=reply.error is None and bool(wrong) and not wrong[0].startswith(NOT_READ),
     )

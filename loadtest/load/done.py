@@ -8,6 +8,7 @@ class Done:
     """One act. ``at``: when it was sent, in Unix time. ``first_ms``: until the first token.
 
     ``token_ms``: per further token. ``error``: None where all was well. ``violated``: it was answered, and wrongly.
+    ``attempts``: how often it was sent. ``cut``: a stream of it ended before its answer did.
     """
 
     at: float
@@ -22,6 +23,8 @@ class Done:
     error: str | None = None
     rejected: bool = False
     violated: bool = False
+    attempts: int = 1
+    cut: bool = False
 
     def json(self) -> dict[str, object]:
         """One line of the record."""

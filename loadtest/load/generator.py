@@ -47,7 +47,7 @@ class Load:
         self.rng = random.Random(plan.seed)
         self.under_way = Pool(MOST_UNDER_WAY)
         self._record = record
-        self._wire = Wire(plan.url)
+        self._wire = Wire(plan.url, retries=plan.retries)
         self._tenants = [f"load-{time.time_ns():x}-{number}" for number in range(plan.tenants)]
 
     def prepare(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do to whom. ``record``: the file of acts, one JSON a line."""
+    """What to do to whom. ``record``: the file of acts, one JSON a line. ``retries``: of what fails."""
 
     url: str
     operator_key: str
@@ -18,6 +18,7 @@ class Plan:
     users: int
     concepts: int
     seed: int = 0
+    retries: int = 0
 
     def write(self, path: Path) -> None:
         """For the generator to read; it holds a key."""

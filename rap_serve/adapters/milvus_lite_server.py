@@ -37,16 +37,20 @@ T = TypeVar("T")
 
 
 class MilvusLiteServer:
-    """One server on one data folder and port, which it keeps across restarts. No other process may use the folder."""
+    """One server on one data folder and port, which it keeps across restarts. No other process may use the folder.
 
-    def __init__(self, data_dir: Path, port: int) -> None:
+    ``host``: the address at which it listens, to whoever reaches it: it asks for no password.
+    """
+
+    def __init__(self, data_dir: Path, port: int, *, host: str = HOST) -> None:
         self._data_dir = data_dir
         self._port = port
+        self._host = host
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def uri(self) -> str:
-        return f"http://{HOST}:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     @property
     def pid(self) -> int | None:
@@ -58,7 +62,7 @@ class MilvusLiteServer:
         deadline = time.monotonic() + START_SECONDS
         launched = False
         while time.monotonic() < deadline:
-            if self.alive() and _listens(self._port):
+            if self.alive() and _listens(self._host, self._port):
                 return
             if not self.alive():
                 if launched:
@@ -87,7 +91,7 @@ class MilvusLiteServer:
     def _launch(self) -> None:
         self._forget()
         self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        command = [sys.executable, "-m", __name__, str(self._data_dir), str(self._port)]
+        command = [sys.executable, "-m", __name__, "--host", self._host, str(self._data_dir), str(self._port)]
         with (self._data_dir / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
@@ -99,9 +103,9 @@ class MilvusLiteServer:
         self._process = None
 
 
-def _listens(port: int) -> bool:
+def _listens(host: str, port: int) -> bool:
     try:
-        with socket.create_connection((HOST, port), timeout=0.5):
+        with socket.create_connection((host, port), timeout=0.5):
             return True
     except OSError:
         return False
@@ -112,6 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="A durable, single-lane Milvus Lite server for its parent process.")
     parser.add_argument("data_dir")
     parser.add_argument("port", type=int)
+    parser.add_argument("--host", default=HOST)
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -121,7 +126,7 @@ def main() -> int:
     from milvus_lite.adapter.grpc.server import run_server
 
     _await_lock(Path(options.data_dir) / "LOCK")
-    run_server(options.data_dir, host=HOST, port=options.port, max_workers=1)
+    run_server(options.data_dir, host=options.host, port=options.port, max_workers=1)
     return 0
 
 

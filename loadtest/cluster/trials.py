@@ -1,0 +1,84 @@
+"""What happens to a cluster while it is used: each trial's load, and what is done in the middle of it."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from loadtest.cluster.cluster import Cluster
+from loadtest.load.scenario import Scenario, Stage, mixed
+
+AWAY_SECONDS = 20.0
+"""Until something that was killed is there again."""
+
+Event = Callable[[str], None]
+"""Notes that something happens now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """``disturb``: done at ``at_seconds`` of the load; ``environment``: settings that it needs.
+
+    ``least``: the share of requests that must succeed.
+    """
+
+    scenario: Callable[[float, float], Scenario]
+    disturb: Callable[[Cluster, Event], None]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    answer_tokens: int = 24
+    least: float = 1.0
+
+
+def _worker(cluster: Cluster, event: Event) -> None:
+    """The node of a gateway dies; another one comes."""
+    addresses = cluster.deployments().nodes["IngressDeployment"]
+    node = next(node for node in cluster.workers if node.address in addresses)
+    event("a worker node dies")
+    node.kill()
+    time.sleep(AWAY_SECONDS)
+    event("a new one comes")
+    cluster.start_worker(node)
+
+
+def _head(cluster: Cluster, event: Event) -> None:
+    """The head dies; another one takes over from what is in Redis."""
+    event("the head dies")
+    cluster.kill_head()
+    time.sleep(AWAY_SECONDS)
+    event("a new one comes")
+    cluster.start_head()
+
+
+def _upgrade(cluster: Cluster, event: Event) -> None:
+    """Another version of everything, one replica after another."""
+    event("a new version is rolled out")
+    cluster.deploy()
+    time.sleep(2)
+    cluster.settled()
+    event("it is all that runs")
+
+
+def _nothing(cluster: Cluster, event: Event) -> None:
+    """The load itself does it."""
+
+
+def _waves(seconds: float, clients: float) -> Scenario:
+    """Few clients, many, few again; each asks about a thing by name, so that the MLLM has all the work."""
+    few, calm, loud = (
+        Stage("few", seconds / 6, 2),
+        Stage("few again", seconds / 2, 2),
+        Stage("many", seconds / 3, clients),
+    )
+    return Scenario(name="mixed", loop="closed", stages=(few, loud, calm), mix={"text question": 1.0})
+
+
+TRIALS = {
+    "worker": Trial(scenario=mixed, disturb=_worker),
+    "head": Trial(scenario=mixed, disturb=_head, least=0.99),
+    "upgrade": Trial(scenario=mixed, disturb=_upgrade),
+    "scale": Trial(
+        scenario=_waves,
+        disturb=_nothing,
+        environment={"RAP_MLLM__SERVE__MIN_REPLICAS": "1"},
+        answer_tokens=64,
+    ),
+}
