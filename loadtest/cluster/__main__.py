@@ -1,11 +1,12 @@
 """A cluster of several nodes on this machine, used by many clients while something happens to it.
 
     python -m loadtest.cluster worker --rate 2 --seconds 150 --home /tmp/rap-nodes --out out/worker
-    python -m loadtest.cluster head|upgrade|scale ...
+    python -m loadtest.cluster head|upgrade|everything|scale ...
 
 ``worker``: the node of a gateway is killed (kill -9 of all that runs there). ``head``: the same with the head, which
-comes back from what it kept in Redis. ``upgrade``: another version of everything. ``scale``: more clients than one
-replica of the MLLM may have, and few again; ``--rate`` says how many. The first half of the time nothing happens.
+comes back from what it kept in Redis. ``upgrade``: another version of all that runs. ``everything``: one after another.
+``scale``: more clients than one replica of the MLLM may have, and few again; ``--rate`` says how many. In the first two
+fifths of the time nothing else happens.
 
 Nodes are network namespaces, so it needs root. The Serve config is that of ``k8s/``; detector, embedder, gateways and
 memory are the service's own, the MLLM is simulated. Clients try again twice, as OpenAI's do.

@@ -56,6 +56,7 @@ class Balancer:
         probing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             self._loop.run_until_complete(probing)
+        self._loop.close()
 
     async def _probe(self) -> None:
         while True:

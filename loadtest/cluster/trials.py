@@ -50,11 +50,18 @@ def _head(cluster: Cluster, event: Event) -> None:
 
 def _upgrade(cluster: Cluster, event: Event) -> None:
     """Another version of everything, one replica after another."""
+    cluster.settled()
     event("a new version is rolled out")
     cluster.deploy()
     time.sleep(2)
     cluster.settled()
     event("it is all that runs")
+
+
+def _everything(cluster: Cluster, event: Event) -> None:
+    """One after another: a node dies, the head dies, a new version comes."""
+    for disturb in (_worker, _head, _upgrade):
+        disturb(cluster, event)
 
 
 def _nothing(cluster: Cluster, event: Event) -> None:
@@ -75,6 +82,7 @@ TRIALS = {
     "worker": Trial(scenario=mixed, disturb=_worker),
     "head": Trial(scenario=mixed, disturb=_head, least=0.99),
     "upgrade": Trial(scenario=mixed, disturb=_upgrade),
+    "everything": Trial(scenario=mixed, disturb=_everything, least=0.99),
     "scale": Trial(
         scenario=_waves,
         disturb=_nothing,
