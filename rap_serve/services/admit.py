@@ -79,8 +79,9 @@ class Slot:
 class Lane:
     """A number of slots, and a fair line before them. A request costs the seconds for which it holds its slots.
 
-    What that will be is guessed from others of its kind when it comes, and settled when it ends. The last free slots
-    are not for who holds its part already, as long as there are others who might come: they find one at once.
+    What that will be is guessed from others of its kind when it comes, and settled when it ends. Who holds its part
+    already, as long as there are others who might come, leaves the last free slots to them, and takes slots one by one
+    at the pace at which they become free: what began together would end together, and keep others waiting until then.
     """
 
     def __init__(
@@ -103,6 +104,8 @@ class Lane:
         self._under_way: set[Waiting[Turn]] = set()
         self._seconds: defaultdict[str, float] = defaultdict(lambda: FIRST_GUESS_SECONDS)
         self._asked: dict[str, float] = {}
+        self._next_over = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
 
     def refusal(self, tenant: str, work: Work) -> Refusal | None:
         """Why the tenant's request cannot be let in now; None where it can, and then ``slot`` must follow at once."""
@@ -152,12 +155,14 @@ class Lane:
     def _go_on(self) -> None:
         """Lets in whoever is next for as long as there are slots."""
         while (head := self._next()) is not None:
+            if self._over_part(head):
+                self._next_over = time.monotonic() + head.cost / self._pace.slots
             self._line.take(head)
             self._under_way.add(head)
             head.item[1].set_result(None)
 
     def _next(self) -> Waiting[Turn] | None:
-        """The first in the order of turns, or behind those that may not take what is kept, the first that may."""
+        """The first in the order of turns, or behind those that leave what is free to others, the first that may."""
         for head in self._line.heads():
             work, turn = head.item
             if turn.cancelled():
@@ -177,13 +182,23 @@ class Lane:
         return held == 0 or held + work.slots <= self._pace.slots
 
     def _kept_from(self, head: Waiting[Turn]) -> bool:
-        """Whether only slots are free that are kept for others, who hold less than their part or nothing at all."""
-        wanted, slots, holds = head.item[0].slots, self._pace.slots, self._held(head.tenant)
-        if not holds or self._held() + wanted <= slots - slots // KEPT_SHARE:
+        """Whether what is free is kept for others, altogether or until the pace allows it."""
+        if not self._over_part(head):
             return False
-        lately = {*self._asked_lately(), head.tenant}
-        part = slots * head.weight / sum(self._weight(tenant) for tenant in lately)
-        return len(lately) > 1 and holds + wanted > part
+        slots, early = self._pace.slots, self._next_over - time.monotonic()
+        if early > 0 and self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(early, self._wake)
+        return early > 0 or self._held() + head.item[0].slots > slots - slots // KEPT_SHARE
+
+    def _wake(self) -> None:
+        self._alarm = None
+        self._go_on()
+
+    def _over_part(self, head: Waiting[Turn]) -> bool:
+        """Whether its tenant, with it, holds more than its part, and there are others who might come."""
+        holds, lately = self._held(head.tenant), {*self._asked_lately(), head.tenant}
+        part = self._pace.slots * head.weight / sum(self._weight(tenant) for tenant in lately)
+        return holds > 0 and len(lately) > 1 and holds + head.item[0].slots > part
 
     def _held(self, tenant: str | None = None) -> int:
         """Slots in use, by one tenant or by all."""

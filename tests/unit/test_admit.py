@@ -107,10 +107,12 @@ async def test_who_holds_its_part_leaves_the_last_slots_to_others() -> None:
     await asyncio.gather(*(door.go("alone", seconds=0.01) for _ in range(9)))
     assert door.most == 8
     await door.go("quiet", seconds=0)
-    crowd = [asyncio.create_task(door.go("alone", seconds=0.05)) for _ in range(12)]
-    await asyncio.sleep(0.01)
-    assert door.state()["under_way"] == 7 and door.state()["waiting"] == 5
-    await asyncio.wait_for(door.go("quiet", seconds=0), 0.03)
+    crowd = [asyncio.create_task(door.go("alone", seconds=1)) for _ in range(9)]
+    await asyncio.sleep(0)
+    assert door.state()["under_way"] == 5, "its part at once, and one more"
+    await asyncio.sleep(0.5)
+    assert door.state()["under_way"] == 7, "the others at the pace at which slots become free"
+    await asyncio.wait_for(door.go("quiet", seconds=0), 0.4)
     await asyncio.gather(*crowd)
     assert door.state() == {"waiting": 0, "under_way": 0, "slots": 8}
 
