@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from ray.scripts import scripts
 from ray.serve.schema import HTTPOptionsSchema, ServeApplicationSchema, ServeDeploySchema
 
+from deployments.local import INLINE_BYTES
 from rap_serve.settings import ServeSettings, Settings
 from tests.k8s.rendered import Object, name_of, of_kind
 from tests.k8s.workloads import Workload, workloads
@@ -22,7 +23,7 @@ SECRETS = {  # what the Secret rap-settings holds; made up
     "RAP_MILVUS__TOKEN": "root:password",
 }
 ENVIRONMENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "RAY_USAGE_STATS_ENABLED", "RAY_worker_niceness"}
-ENVIRONMENT |= {"HOME", "HF_HOME", "HF_HUB_OFFLINE"}
+ENVIRONMENT |= {"HOME", "HF_HOME", "HF_HUB_OFFLINE", "RAY_max_direct_call_object_size"}
 
 
 def violations(objects: Sequence[Object]) -> Iterator[str]:
@@ -41,6 +42,8 @@ def violations(objects: Sequence[Object]) -> Iterator[str]:
     (environment,) = (m for m in of_kind(list(objects), "ConfigMap") if m["metadata"]["name"].startswith("rap-env"))
     if set(environment["data"]) != ENVIRONMENT:
         yield f"{name_of(environment)} has other names than are known: {sorted(environment['data'])}"
+    if environment["data"].get("RAY_max_direct_call_object_size") != str(INLINE_BYTES):
+        yield f"{name_of(environment)} lets other pictures travel within calls than one machine does"
 
 
 def settings_of(objects: Sequence[Object]) -> Settings:
