@@ -31,6 +31,9 @@ FEW, SOME, MANY = 1, 4, 32
 WARM_UP = 16
 MB = 1e6
 
+OTHERS_CORES = 0.2
+"""From which what is foretold says little: others leave more or less to a service that asks for more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -82,10 +85,14 @@ def foretold(low: Low, under_way: int, plan: Plan) -> Foretold:
     """At saturation, with more concepts."""
     within = company(under_way, low.some.in_engine)
     spent = seconds_per_request(costs(low.rest, low.few, low.some), low.machine, within)
-    rate = requests_per_second(spent, low.machine, rest=low.rest, others_cores=low.some.others_cores)
+    rate = _rate(low, spent, low.some.others_cores)
     growth = Growth.between(*low.footprints)
     grown = growth.beyond(low.footprints[-1], concepts=plan.concepts[2], pictures=rate * plan.seconds)
     return Foretold(rate, spent, grown)
+
+
+def _rate(low: Low, spent: dict[str, float], others_cores: float) -> float:
+    return requests_per_second(spent, low.machine, rest=low.rest, others_cores=others_cores)
 
 
 def run(plan: Plan) -> dict[str, Any]:
@@ -103,23 +110,34 @@ def run(plan: Plan) -> dict[str, Any]:
         ended = [name for pid, name in began.items() if pid not in running.processes()]
     finally:
         running.leave()
-    before = low.footprints[-1]
-    found = full.beyond(low.rest)
-    predicted_ms, measured_ms = (1e3 * sum(of.values()) for of in (told.seconds_of, found))
+    void = [f"{name} ended" for name in ended] + [f"{running.failed} requests failed"] * bool(running.failed)
+    others = max(low.some.others_cores, full.others_cores)
+    void += [f"others took {others:.1f} cores"] * (others > OTHERS_CORES)
     return {
         "ran": {**figures.machine(), **asdict(plan), "home": str(plan.home)},
-        "void": [f"{name} ended" for name in ended] + [f"{running.failed} requests failed"] * bool(running.failed),
+        "void": void,
+        **compared(low, told, full, after),
+        "low": asdict(low),
+        "full": asdict(full),
+        "after": asdict(after),
+    }
+
+
+def compared(low: Low, told: Foretold, full: Spell, after: Footprint) -> dict[str, Any]:
+    """What was foretold beside what was found. Pieces of work: processor time as if cores were equally fast."""
+    before, found = low.footprints[-1], full.beyond(low.rest)
+    known_others = _rate(low, told.seconds_of, full.others_cores)
+    told_ms, found_ms = (1e3 * sum(of.values()) for of in (told.seconds_of, found))
+    return {
         "compared": {
             "requests a second": _pair(told.requests_per_second, full.requests / full.seconds),
-            "processor ms a request": _pair(predicted_ms, measured_ms),
-            "pieces of work a request": _pair(1e-3 * predicted_ms / low.machine.piece, 1e-3 * measured_ms / full.piece),
+            "the same, what others took known": _pair(known_others, full.requests / full.seconds),
+            "processor ms a request": _pair(told_ms, found_ms),
+            "pieces of work a request": _pair(1e-3 * told_ms / low.machine.piece, 1e-3 * found_ms / full.piece),
             "memory of all processes, MB": _pair(told.bytes / MB, after.total / MB),
             "of it grown meanwhile, MB": _pair((told.bytes - before.total) / MB, (after.total - before.total) / MB),
         },
         "processor_ms_by_process": {n: _pair(1e3 * told.seconds_of.get(n, 0.0), 1e3 * s) for n, s in found.items()},
-        "low": asdict(low),
-        "full": asdict(full),
-        "after": asdict(after),
     }
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from loadtest.scale.need import Need, accelerator_seconds, need, sequences, step_seconds
+from loadtest.scale.accelerators import accelerator_seconds, sequences, step_seconds
+from loadtest.scale.need import Need, need
 from loadtest.scale.workload import MLLMS, Costs, Prices, Workload
 
 SIZES: Mapping[str, Workload] = {
@@ -54,7 +55,7 @@ _MONEY: Sequence[tuple[str, Sized]] = (
     ("disks and objects", lambda w, n: dollars(n.money.storage)),
     ("reads of objects", lambda w, n: dollars(n.money.object_reads)),
     ("all", lambda w, n: dollars(n.money.total)),
-    ("a thousand chats", lambda w, n: f"${n.money.total / (w.rate * w.mean * 730 * 3.6):.2f}"),
+    ("a thousand chats", lambda w, n: _a_thousand(w, n)),
 )
 
 
@@ -75,28 +76,66 @@ def limits(sizes: Mapping[str, Workload] = SIZES, costs: Costs | None = None) ->
     return markdown(("of one cluster's", *sizes), rows)
 
 
+def habits(load: Workload = SIZES["1 M users"], costs: Costs | None = None) -> str:
+    """One thing changed at a time."""
+    costs = costs or Costs()
+    changes = {
+        "as above": (load, costs),
+        "no picture comes again": (replace(load, again=0.0), costs),
+        "80 % of pictures come again": (replace(load, again=0.8), costs),
+        "answers of 200 tokens": (replace(load, answer_tokens=200), costs),
+        "4 regions a picture": (replace(load, regions=4), costs),
+        MLLMS["grouped-8b"].name: (load, _with(costs, "grouped-8b")),
+    }
+    found = {name: (changed, need(changed, of)) for name, (changed, of) in changes.items()}
+    rows = [
+        (n, count(f.serving.accelerators), count(f.serving.cores), _a_thousand(w, f)) for n, (w, f) in found.items()
+    ]
+    return markdown(("", "H200", "cores", "a thousand chats"), rows)
+
+
+def _a_thousand(load: Workload, found: Need) -> str:
+    """Dollars for as many chats."""
+    return f"${found.money.total / (load.rate * load.mean * Prices().hours * 3.6):.2f}"
+
+
 def accelerators(load: Workload | None = None, costs: Costs | None = None) -> str:
-    """What one accelerator does in a second, by MLLM."""
+    """What one accelerator does in a second, by MLLM, and how that is known."""
     load, costs = load or Workload(), costs or Costs()
-    by_mllm = {m.name: _one_accelerator(load, _with(costs, key)) for key, m in MLLMS.items()}
-    first = next(iter(by_mllm.values()))
-    return markdown(("one H200", *by_mllm), [(row, *(c[row] for c in by_mllm.values())) for row in first])
+    columns = [_one_accelerator(load, _with(costs, mllm)) for mllm in MLLMS]
+    rows = [(name, *(column[name][0] for column in columns), basis) for name, (_, basis) in columns[0].items()]
+    return markdown(("one H200", *(m.name for m in MLLMS.values()), "known by"), rows)
 
 
-def _one_accelerator(load: Workload, costs: Costs) -> dict[str, str]:
-    seconds = accelerator_seconds(load, costs)
-    new = 1 - load.again
-    request = new * (seconds["detector"] + seconds["embedder"]) + seconds["prefill"] + seconds["decoding"]
+def _one_accelerator(load: Workload, costs: Costs) -> dict[str, tuple[str, str]]:
+    """Each figure, and what is assumed for it."""
+    device, seconds = costs.accelerator, accelerator_seconds(load, costs)
+    models = (1 - load.again) * (seconds["detector"] + seconds["embedder"])
+    request = models + seconds["prefill"] + seconds["decoding"]
+    rate = costs.busy_accelerator / request
+    written = sequences(load, costs)
     return {
-        "detector alone, new pictures a second": count(1 / seconds["detector"]),
-        "embedder alone, new pictures a second": count(1 / seconds["embedder"]),
-        "prompt, ms": f"{1e3 * seconds['prefill']:.0f}",
-        "answers written at once": count(sequences(load, costs)),
-        "a token of all of them, ms": f"{1e3 * step_seconds(load, costs):.0f}",
-        "answer, ms of the device": f"{1e3 * seconds['decoding']:.0f}",
-        "all three on one device, chats a second at full": f"{1 / request:.1f}",
-        f"the same, {costs.busy_accelerator:.0%} busy": f"{costs.busy_accelerator / request:.1f}",
-        "cores it keeps at work then": f"{_cores_beside(load, costs, costs.busy_accelerator / request):.1f}",
+        "detector alone, pictures a second": (
+            count(1 / seconds["detector"]),
+            f"{costs.detector_flops / 1e9:.0f} GFLOP counted, {device.convolutions:.0%} of the peak assumed",
+        ),
+        "embedder alone, pictures a second": (
+            count(1 / seconds["embedder"]),
+            f"{load.regions} crops of {costs.crop_flops / 1e9:.0f} GFLOP counted, {device.transformer:.0%} assumed",
+        ),
+        "a prompt, ms": (
+            f"{1e3 * seconds['prefill']:.0f}",
+            f"{load.computed_tokens:.0f} tokens counted, {device.prefill:.0%} of the peak assumed",
+        ),
+        "answers written at once": (count(written), "computed from keys and values; 64 at most assumed"),
+        "a token of all of them, ms": (
+            f"{1e3 * step_seconds(load, costs):.0f}",
+            f"computed; {device.decoding:.0%} of the bandwidth assumed",
+        ),
+        "an answer, ms of the device": (f"{1e3 * seconds['decoding']:.0f}", f"{load.answer_tokens} tokens assumed"),
+        "all three models, chats a second": (f"{1 / request:.1f}", "computed, busy all the time"),
+        f"the same, {costs.busy_accelerator:.0%} busy": (f"{rate:.1f}", "assumed, for waits to stay short"),
+        "cores beside it": (f"{_cores_beside(load, costs, rate):.1f}", "measured, with the tiny family"),
     }
 
 
