@@ -104,7 +104,7 @@ class Costs:
     detector_flops: float = 273e9
     crop_flops: float = 382e9
     dim: int = 768
-    # measured: docs/performance.md, tiny family, milliseconds of a core by process; the last three at 1280 x 960
+    # measured: docs/performance.md, tiny family, seconds of a core by process
     gateway_new: float = 0.023
     gateway_again: float = 0.014
     proxy: float = 0.006
@@ -112,7 +112,8 @@ class Costs:
     ray_again: float = 0.005
     engine_replica_new: float = 0.014
     engine_replica_again: float = 0.009
-    larger_picture: float = 0.0042  # decoding takes 5.7 ms where the 320 px of the figures above take 1.5
+    # measured by themselves, a JPEG of 1280 x 960, median of 15: decoding takes 5.7 ms, 1.5 of it in the figures above
+    larger_picture: float = 0.0042
     letterbox: float = 0.0006
     crop: float = 0.0034
     # computed: what this project's own rows and copies take; tests hold the formulas against the code
