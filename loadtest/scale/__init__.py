@@ -1,0 +1,1 @@
+"""What a workload needs, by formulas; and whether such formulas foretell what a machine then does."""
