@@ -6,13 +6,16 @@ LOCKS := requirements/cpu.lock
 DEV_LOCKS := requirements/dev.lock
 PIP := $(BIN)/pip install --quiet --no-deps --disable-pip-version-check
 
-.PHONY: demo test check sbom serve clean install dev servers train
+.PHONY: demo test test-cluster check sbom serve clean install dev servers train
 
 demo: install  ## Start the service, remember things, ask about a picture, stop.
 	$(BIN)/python demo/run.py
 
-test: dev servers .venv-k8s/installed  ## Run every test.
-	$(BIN)/pytest
+test: dev servers .venv-k8s/installed  ## Run every test but those of a cluster.
+	$(BIN)/pytest --ignore tests/cluster
+
+test-cluster: dev servers  ## Start four Ray nodes on this machine, as root, and let them die under load.
+	$(BIN)/pytest tests/cluster
 
 check: dev .venv-k8s/installed  ## Format, lint, types, import contracts; manifests, rules and dashboards held against theirs.
 	@scripts/system_packages prometheus

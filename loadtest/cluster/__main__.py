@@ -5,8 +5,7 @@
 
 ``worker``: the node of a gateway is killed (kill -9 of all that runs there). ``head``: the same with the head, which
 comes back from what it kept in Redis. ``upgrade``: another version of all that runs. ``everything``: one after another.
-``scale``: more clients than one replica of the MLLM may have, and few again; ``--rate`` says how many. In the first two
-fifths of the time nothing else happens.
+``scale``: more clients than one replica of the MLLM may have, and few again; ``--rate`` says how many.
 
 Nodes are network namespaces, so it needs root. The Serve config is that of ``k8s/``; detector, embedder, gateways and
 memory are the service's own, the MLLM is simulated. Clients try again twice, as OpenAI's do.
@@ -15,9 +14,9 @@ memory are the service's own, the MLLM is simulated. Clients try again twice, as
 import argparse
 import json
 import shutil
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,6 @@ from loadtest.load.watch import recorded
 from loadtest.run import Target, load_test
 
 STATE_SECONDS = 2.0
-DISTURBED = 0.4
-"""The share of the time after which it happens."""
 
 
 def tried(trial: Trial, options: argparse.Namespace) -> dict[str, Any]:
@@ -50,7 +47,7 @@ def tried(trial: Trial, options: argparse.Namespace) -> dict[str, Any]:
         states = recorded(lambda: _state(cluster), options.out / "cluster.jsonl", STATE_SECONDS)
         with states, _disturbed(trial, cluster, options, events):
             run = load_test(target, scenario, options, options.out)
-    found = outcome(run, DISTURBED * options.seconds)
+    found = outcome(run, trial.calm * options.seconds)
     return {
         "trial": options.trial,
         "up_after_seconds": round(up, 1),
@@ -65,18 +62,18 @@ def tried(trial: Trial, options: argparse.Namespace) -> dict[str, Any]:
 def _disturbed(
     trial: Trial, cluster: Cluster, options: argparse.Namespace, events: list[tuple[float, str]]
 ) -> Iterator[None]:
-    """Does what the trial does once so much of the time is over."""
+    """Does what the trial does once so much of the time is over; what goes wrong with that ends the trial."""
 
     def disturb() -> None:
         while not (options.out / ACTS).exists() or '"started"' not in (options.out / ACTS).read_text():
             time.sleep(0.2)
-        time.sleep(DISTURBED * options.seconds)
+        time.sleep(trial.calm * options.seconds)
         trial.disturb(cluster, lambda what: events.append((time.time(), what)))
 
-    thread = threading.Thread(target=disturb, daemon=True)
-    thread.start()
-    yield
-    thread.join(timeout=options.seconds)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        done = pool.submit(disturb)
+        yield
+        done.result()
 
 
 def _state(cluster: Cluster) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Cluster:
         self.start_head()
         for node in self.workers:
             self.start_worker(node)
-        self._wait("all nodes", lambda: self._alive_nodes() == len(self._nodes))
+        self.complete()
         endpoints = [(node.address, SERVE_PORT) for node in self.workers]
         self._balancer = self._stack.enter_context(Balancer(hosts.address, endpoints))
         self.deploy()
@@ -161,6 +161,10 @@ class Cluster:
             replicas = deployment.get("replicas", ())
             running[name] = [r["node_ip"] for r in replicas if r["state"] == "RUNNING"]
         return Deployments(str(application.get("status", "")), running)
+
+    def complete(self) -> None:
+        """Returns once all nodes are there."""
+        self._wait("all nodes", lambda: self._alive_nodes() == len(self._nodes))
 
     def settled(self) -> None:
         """Returns once all of the application runs."""

@@ -16,7 +16,7 @@ Event = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """``disturb``: done at ``at_seconds`` of the load; ``environment``: settings that it needs.
+    """``disturb``: done after the share ``calm`` of the time; ``environment``: settings that it needs.
 
     ``least``: the share of requests that must succeed.
     """
@@ -25,6 +25,7 @@ class Trial:
     disturb: Callable[[Cluster, Event], None]
     environment: Mapping[str, str] = field(default_factory=dict)
     answer_tokens: int = 24
+    calm: float = 0.4
     least: float = 1.0
 
 
@@ -62,6 +63,7 @@ def _everything(cluster: Cluster, event: Event) -> None:
     """One after another: a node dies, the head dies, a new version comes."""
     for disturb in (_worker, _head, _upgrade):
         disturb(cluster, event)
+        cluster.complete()
 
 
 def _nothing(cluster: Cluster, event: Event) -> None:
@@ -82,7 +84,7 @@ TRIALS = {
     "worker": Trial(scenario=mixed, disturb=_worker),
     "head": Trial(scenario=mixed, disturb=_head, least=0.99),
     "upgrade": Trial(scenario=mixed, disturb=_upgrade),
-    "everything": Trial(scenario=mixed, disturb=_everything, least=0.99),
+    "everything": Trial(scenario=mixed, disturb=_everything, calm=0.2, least=0.99),
     "scale": Trial(
         scenario=_waves,
         disturb=_nothing,

@@ -11,7 +11,7 @@ from loadtest.cluster.__main__ import tried
 from loadtest.cluster.hosts import missing
 from loadtest.cluster.trials import TRIALS
 
-SECONDS = 150.0
+SECONDS = 180.0
 
 
 @pytest.fixture
