@@ -69,6 +69,7 @@ class Cluster:
         self._stack = ExitStack()
         self._nodes: list[Host] = []
         self._started: dict[Host, subprocess.Popen[bytes]] = {}
+        self._dead: set[str] = set()
 
     @property
     def url(self) -> str:
@@ -79,6 +80,11 @@ class Cluster:
     def operator_key(self) -> str:
         """Opens ``/admin/v1``."""
         return self._operator_key
+
+    @property
+    def head(self) -> Host:
+        """The node that runs no replicas."""
+        return self._nodes[0]
 
     @property
     def workers(self) -> Sequence[Host]:
@@ -116,12 +122,12 @@ class Cluster:
     def start_head(self) -> None:
         """Starts the head, or another one in its place."""
         options = [f"--port={GCS_PORT}", "--num-cpus=0", "--dashboard-host=0.0.0.0", "--include-dashboard=true"]
-        self._start_node(self._nodes[0], ["--head", f"--temp-dir={self._home / 'ray'}", *options], "head.log")
+        self._start_node(self.head, ["--head", f"--temp-dir={self._home / 'ray'}", *options], "head.log")
 
     def start_worker(self, node: Host) -> None:
         """Starts a worker node."""
         resources = json.dumps(dict.fromkeys(KINDS, SLOTS))
-        options = [f"--address={self._nodes[0].address}:{GCS_PORT}", "--num-cpus=2", f"--resources={resources}"]
+        options = [f"--address={self.head.address}:{GCS_PORT}", "--num-cpus=2", f"--resources={resources}"]
         self._start_node(node, options, f"worker-{node.address}.log")
 
     def _start_node(self, node: Host, options: Sequence[str], log: str) -> None:
@@ -134,9 +140,10 @@ class Cluster:
             [ray, "start", *options, *common], self._environment, disk=disk, at=at, log=self._home / log
         )
 
-    def kill_head(self) -> None:
-        """kill -9 of all of the head."""
-        self._nodes[0].kill()
+    def kill(self, node: Host) -> None:
+        """kill -9 of everything on it."""
+        self._dead |= {id_ for id_, address in self._alive() if address == node.address}
+        node.kill()
 
     def deploy(self) -> None:
         """Gives Serve the config of ``k8s/``, for this profile and engine; each time it is another version."""
@@ -163,24 +170,25 @@ class Cluster:
         return Deployments(str(application.get("status", "")), running)
 
     def complete(self) -> None:
-        """Returns once all nodes are there."""
-        self._wait("all nodes", lambda: self._alive_nodes() == len(self._nodes))
+        """Returns once all nodes are there; Ray may take those that were killed for alive a while longer."""
+        self._wait("all nodes", lambda: len({i for i, _ in self._alive()} - self._dead) == len(self._nodes))
 
     def settled(self) -> None:
         """Returns once all of the application runs."""
         self._wait("the application", lambda: self.deployments().status == "RUNNING")
 
     def _dashboard(self, method: str, body: object = None) -> httpx.Response:
-        url = f"http://{self._nodes[0].address}:{DASHBOARD_PORT}/api/serve/applications/"
+        url = f"http://{self.head.address}:{DASHBOARD_PORT}/api/serve/applications/"
         headers = {"Authorization": f"Bearer {self._token}"}
         with httpx.Client(timeout=60, trust_env=False, headers=headers) as http:
             return http.request(method, url, json=body)
 
-    def _alive_nodes(self) -> int:
-        url = f"http://{self._nodes[0].address}:{DASHBOARD_PORT}/nodes?view=summary"
+    def _alive(self) -> list[tuple[str, str]]:
+        """Id and address of each node that Ray takes for alive."""
+        url = f"http://{self.head.address}:{DASHBOARD_PORT}/nodes?view=summary"
         answer = httpx.get(url, headers={"Authorization": f"Bearer {self._token}"}, timeout=10, trust_env=False)
         nodes = answer.raise_for_status().json()["data"]["summary"]
-        return sum(node["raylet"].get("state") == "ALIVE" for node in nodes)
+        return [(n["raylet"]["nodeId"], n["ip"]) for n in nodes if n["raylet"].get("state") == "ALIVE"]
 
     def _wait(self, what: str, reached: Any) -> None:
         deadline = time.monotonic() + START_SECONDS

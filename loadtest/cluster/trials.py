@@ -34,7 +34,7 @@ def _worker(cluster: Cluster, event: Event) -> None:
     addresses = cluster.deployments().nodes["IngressDeployment"]
     node = next(node for node in cluster.workers if node.address in addresses)
     event("a worker node dies")
-    node.kill()
+    cluster.kill(node)
     time.sleep(AWAY_SECONDS)
     event("a new one comes")
     cluster.start_worker(node)
@@ -43,7 +43,7 @@ def _worker(cluster: Cluster, event: Event) -> None:
 def _head(cluster: Cluster, event: Event) -> None:
     """The head dies; another one takes over from what is in Redis."""
     event("the head dies")
-    cluster.kill_head()
+    cluster.kill(cluster.head)
     time.sleep(AWAY_SECONDS)
     event("a new one comes")
     cluster.start_head()
