@@ -70,6 +70,7 @@ class Cluster:
         self._nodes: list[Host] = []
         self._started: dict[Host, subprocess.Popen[bytes]] = {}
         self._dead: set[str] = set()
+        self._disks = 0
 
     @property
     def url(self) -> str:
@@ -133,7 +134,8 @@ class Cluster:
     def _start_node(self, node: Host, options: Sequence[str], log: str) -> None:
         common = [f"--node-ip-address={node.address}", "--object-store-memory=100000000", "--block"]
         ray = str(Path(sys.executable).with_name("ray"))
-        disk, at = self._home / f"disk-{node.address}", self._home / "ray"
+        self._disks += 1  # a new one each time, as a new Pod has
+        disk, at = self._home / f"disk-{self._disks}", self._home / "ray"
         for folder in (disk, at):
             folder.mkdir(exist_ok=True)
         self._started[node] = node.start(

@@ -38,6 +38,8 @@ def _worker(cluster: Cluster, event: Event) -> None:
     time.sleep(AWAY_SECONDS)
     event("a new one comes")
     cluster.start_worker(node)
+    cluster.complete()
+    event("all nodes are there")
 
 
 def _head(cluster: Cluster, event: Event) -> None:
@@ -47,6 +49,8 @@ def _head(cluster: Cluster, event: Event) -> None:
     time.sleep(AWAY_SECONDS)
     event("a new one comes")
     cluster.start_head()
+    cluster.complete()
+    event("it knows all nodes")
 
 
 def _upgrade(cluster: Cluster, event: Event) -> None:
@@ -63,7 +67,6 @@ def _everything(cluster: Cluster, event: Event) -> None:
     """One after another: a node dies, the head dies, a new version comes."""
     for disturb in (_worker, _head, _upgrade):
         disturb(cluster, event)
-        cluster.complete()
 
 
 def _nothing(cluster: Cluster, event: Event) -> None:
