@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -155,25 +155,27 @@ class Lane:
     def _go_on(self) -> None:
         """Lets in whoever is next for as long as there are slots."""
         while (head := self._next()) is not None:
-            if self._over_part(head):
-                self._next_over = time.monotonic() + head.cost / self._pace.slots
             self._line.take(head)
             self._under_way.add(head)
             head.item[1].set_result(None)
 
     def _next(self) -> Waiting[Turn] | None:
         """The first in the order of turns, or behind those that leave what is free to others, the first that may."""
-        for head in self._line.heads():
+        heads = self._line.heads()
+        over = self._over_part(heads)
+        for head in heads:
             work, turn = head.item
             if turn.cancelled():
                 self._line.drop(head)
                 return self._next()
-            if self._kept_from(head):
+            if head in over and self._kept_from(work):
                 continue
-            if self._fits(work):
-                return head
-            self._pace.needed()
-            return None
+            if not self._fits(work):
+                self._pace.needed()
+                return None
+            if head in over:
+                self._next_over = time.monotonic() + head.cost / self._pace.slots
+            return head
         return None
 
     def _fits(self, work: Work) -> bool:
@@ -181,28 +183,35 @@ class Lane:
         held = self._held()
         return held == 0 or held + work.slots <= self._pace.slots
 
-    def _kept_from(self, head: Waiting[Turn]) -> bool:
-        """Whether what is free is kept for others, altogether or until the pace allows it."""
-        if not self._over_part(head):
-            return False
+    def _kept_from(self, work: Work) -> bool:
+        """Whether what is free is kept from who holds its part, altogether or until the pace allows it."""
         slots, early = self._pace.slots, self._next_over - time.monotonic()
         if early > 0 and self._alarm is None:
             self._alarm = asyncio.get_running_loop().call_later(early, self._wake)
-        return early > 0 or self._held() + head.item[0].slots > slots - slots // KEPT_SHARE
+        return early > 0 or self._held() + work.slots > slots - slots // KEPT_SHARE
 
     def _wake(self) -> None:
         self._alarm = None
         self._go_on()
 
-    def _over_part(self, head: Waiting[Turn]) -> bool:
-        """Whether its tenant, with it, holds more than its part, and there are others who might come."""
-        holds, lately = self._held(head.tenant), {*self._asked_lately(), head.tenant}
-        part = self._pace.slots * head.weight / sum(self._weight(tenant) for tenant in lately)
-        return holds > 0 and len(lately) > 1 and holds + head.item[0].slots > part
+    def _over_part(self, heads: Sequence[Waiting[Turn]]) -> set[Waiting[Turn]]:
+        """Those whose tenants, with them, hold more than their part, where there are others who might come."""
+        if not heads:
+            return set()
+        lately = {*self._asked_lately(), *(head.tenant for head in heads)}
+        each = self._pace.slots / sum(self._weight(tenant) for tenant in lately)
+        held: Counter[str] = Counter()
+        for other in self._under_way:
+            held[other.tenant] += other.item[0].slots
+        return {
+            head
+            for head in heads
+            if len(lately) > 1 and held[head.tenant] and held[head.tenant] + head.item[0].slots > each * head.weight
+        }
 
-    def _held(self, tenant: str | None = None) -> int:
-        """Slots in use, by one tenant or by all."""
-        return sum(w.item[0].slots for w in self._under_way if tenant in (None, w.tenant))
+    def _held(self) -> int:
+        """Slots in use."""
+        return sum(waiting.item[0].slots for waiting in self._under_way)
 
     def _asked_lately(self) -> dict[str, float]:
         """When tenants asked last, those of whom nothing was heard for long left out."""
