@@ -47,14 +47,14 @@ def tried(trial: Trial, options: argparse.Namespace) -> dict[str, Any]:
         states = recorded(lambda: _state(cluster), options.out / "cluster.jsonl", STATE_SECONDS)
         with states, _disturbed(trial, cluster, options, events):
             run = load_test(target, scenario, options, options.out)
-    found = outcome(run, trial.calm * options.seconds)
+    found, replicas = outcome(run, trial.calm * options.seconds), _replicas(options.out / "cluster.jsonl")
     return {
         "trial": options.trial,
         "up_after_seconds": round(up, 1),
         **found.json(),
-        "kept": found.succeeded >= trial.least and not found.wrong,
+        "kept": trial.kept(found, replicas),
         "events": [[round(at - run.started, 1), what] for at, what in events],
-        "replicas": _replicas(options.out / "cluster.jsonl"),
+        "replicas": replicas,
     }
 
 
@@ -84,13 +84,13 @@ def _state(cluster: Cluster) -> dict[str, Any]:
         return {"at": time.time(), "replicas": {}}
 
 
-def _replicas(record: Path) -> dict[str, dict[str, int]]:
+def _replicas(record: Path) -> dict[str, tuple[int, int, int]]:
     """The fewest, the most and the last of each deployment."""
     counts: dict[str, list[int]] = {}
     for line in record.read_text().splitlines():
         for name, count in json.loads(line)["replicas"].items():
             counts.setdefault(name, []).append(count)
-    return {name: {"fewest": min(n), "most": max(n), "last": n[-1]} for name, n in counts.items()}
+    return {name: (min(n), max(n), n[-1]) for name, n in counts.items()}
 
 
 def main() -> int:

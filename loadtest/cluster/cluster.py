@@ -10,7 +10,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,7 +192,7 @@ class Cluster:
         nodes = answer.raise_for_status().json()["data"]["summary"]
         return [(n["raylet"]["nodeId"], n["ip"]) for n in nodes if n["raylet"].get("state") == "ALIVE"]
 
-    def _wait(self, what: str, reached: Any) -> None:
+    def _wait(self, what: str, reached: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if any(process.poll() is not None for process in self._started.values()):

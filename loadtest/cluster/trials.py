@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from loadtest.cluster.cluster import Cluster
+from loadtest.cluster.verdict import Outcome
 from loadtest.load.scenario import Scenario, Stage, mixed
 
+MLLM = "Mllm:simulated"
 AWAY_SECONDS = 20.0
 """Until something that was killed is there again."""
 
@@ -18,7 +20,8 @@ Event = Callable[[str], None]
 class Trial:
     """``disturb``: done after the share ``calm`` of the time; ``environment``: settings that it needs.
 
-    ``least``: the share of requests that must succeed.
+    What it must come to: ``least``, the share of requests that succeed; ``back_seconds``, after which latencies are as
+    before; ``replicas``, the fewest, the most and the last of the MLLM.
     """
 
     scenario: Callable[[float, float], Scenario]
@@ -27,6 +30,14 @@ class Trial:
     answer_tokens: int = 24
     calm: float = 0.4
     least: float = 1.0
+    back_seconds: float | None = None
+    replicas: tuple[int, int, int] | None = None
+
+    def kept(self, found: Outcome, replicas: Mapping[str, tuple[int, int, int]]) -> bool:
+        """Whether it came to that, and no answer was wrong. ``replicas``: of each deployment."""
+        back = self.back_seconds is None or (found.back_seconds is not None and found.back_seconds <= self.back_seconds)
+        scaled = self.replicas is None or replicas.get(MLLM) == self.replicas
+        return found.succeeded >= self.least and not found.wrong and back and scaled
 
 
 def _worker(cluster: Cluster, event: Event) -> None:
@@ -84,7 +95,7 @@ def _waves(seconds: float, clients: float) -> Scenario:
 
 
 TRIALS = {
-    "worker": Trial(scenario=mixed, disturb=_worker),
+    "worker": Trial(scenario=mixed, disturb=_worker, back_seconds=30),
     "head": Trial(scenario=mixed, disturb=_head, least=0.99),
     "upgrade": Trial(scenario=mixed, disturb=_upgrade),
     "everything": Trial(scenario=mixed, disturb=_everything, calm=0.2, least=0.99),
@@ -93,5 +104,6 @@ TRIALS = {
         disturb=_nothing,
         environment={"RAP_MLLM__SERVE__MIN_REPLICAS": "1"},
         answer_tokens=64,
+        replicas=(1, 3, 1),
     ),
 }

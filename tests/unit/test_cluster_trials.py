@@ -14,6 +14,7 @@ import pytest
 
 from loadtest.cluster.balancer import Balancer
 from loadtest.cluster.hosts import Hosts, missing
+from loadtest.cluster.trials import MLLM, TRIALS
 from loadtest.cluster.verdict import outcome
 from loadtest.load.done import Done
 from loadtest.load.record import Run
@@ -47,6 +48,19 @@ def test_latencies_are_back_where_no_later_window_is_slow() -> None:
     assert outcome(run(acts, 120), 50).back_seconds == 30
     assert outcome(run([act(n) for n in range(120)], 120), 50).back_seconds == 0
     assert outcome(run([act(n, 100.0 if n < 50 else 900.0) for n in range(120)], 120), 50).back_seconds is None
+
+
+def test_a_trial_is_kept_only_where_all_that_it_promises_is() -> None:
+    """No failure, latencies back in time, and replicas that came and went."""
+    acts = [act(n, 900.0 if 50 <= n < 75 else 100.0) for n in range(120)]
+    slow = outcome(run(acts, 120), 50)
+    never = outcome(run([act(n, 100.0 if n < 50 else 900.0) for n in range(120)], 120), 50)
+    failed = outcome(run([*acts, act(119, error="503 unavailable")], 120), 50)
+    wrong = outcome(run([*acts, act(119, violated=True)], 120), 50)
+    assert TRIALS["worker"].kept(slow, {}) and not TRIALS["worker"].kept(never, {})
+    assert not TRIALS["worker"].kept(failed, {}) and TRIALS["head"].kept(failed, {})
+    assert not TRIALS["head"].kept(wrong, {})
+    assert TRIALS["scale"].kept(slow, {MLLM: (1, 3, 1)}) and not TRIALS["scale"].kept(slow, {MLLM: (1, 1, 1)})
 
 
 @contextmanager
