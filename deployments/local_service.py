@@ -9,9 +9,12 @@ import logging
 import os
 import signal
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+import httpx
 import ray
 from pydantic import SecretStr
 from ray import serve
@@ -30,6 +33,8 @@ TENANT = "default"
 LOGICAL_CPUS = 4
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
 WATCH_SECONDS = 1.0
+WAY_IN_SECONDS = 60.0
+POLL_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -43,6 +48,7 @@ class LocalService:
     def __init__(self, home: Path, port: int, profile: str, mllm: BuildMllm) -> None:
         self._home = home
         self._port = port
+        self._url = f"http://127.0.0.1:{port}"
         self._profile = profile
         self._mllm = mllm
         self._status = Status(home / "status.json", ["memory", "ray", "detector", "embedder", "mllm", "gateway"])
@@ -109,8 +115,21 @@ class LocalService:
         handle = threading.Thread(target=self._follow, daemon=True)
         handle.start()
         serve.run(build(settings, self._mllm), name=APPLICATION, route_prefix="/")
-        for step in ("detector", "embedder", "mllm", "gateway"):
+        for step in ("detector", "embedder", "mllm"):
             self._status.done(step)
+        with self._status.step("gateway"):
+            self._await_answer()
+
+    def _await_answer(self) -> None:
+        """What stands in front of the gateways hears of them a moment later than Serve does."""
+        deadline = time.monotonic() + WAY_IN_SECONDS
+        with httpx.Client(base_url=self._url, trust_env=False) as http:
+            while time.monotonic() < deadline:
+                with suppress(httpx.TransportError):
+                    if http.get("/healthz").is_success:
+                        return
+                time.sleep(POLL_SECONDS)
+        raise Unavailable(f"No gateway answers at {self._url}, though they are healthy.")
 
     def _follow(self) -> None:
         while not self._stopping.wait(WATCH_SECONDS):
@@ -124,7 +143,7 @@ class LocalService:
         keys = {"api_key": auth.keys[TENANT].get_secret_value()}
         if auth.operator_key is not None:
             keys["operator_key"] = auth.operator_key.get_secret_value()
-        service = {"url": f"http://127.0.0.1:{self._port}", **keys, "pid": os.getpid()}
+        service = {"url": self._url, **keys, "pid": os.getpid()}
         write_private(self._home / "service.json", json.dumps(service))
         self._status.ready()
 

@@ -40,6 +40,7 @@ def serve_options(settings: ServeSettings) -> dict[str, Any]:
         "health_check_period_s": settings.health_check_period_seconds,
         "health_check_timeout_s": settings.health_check_timeout_seconds,
         "graceful_shutdown_timeout_s": settings.graceful_shutdown_seconds,
+        "logging_config": {"enable_access_log": False},  # the gateway has one, and lines cost what calls do
     }
 
 

@@ -1,6 +1,6 @@
 """What a request costs besides the models, hop by hop, in each of Ray Serve's modes.
 
-    python -m loadtest.bench.ingress --modes default,throughput,haproxy --times 300
+    python -m loadtest.bench.ingress --modes default,proxy,throughput --times 300
 
 Each mode starts a service of its own with a simulated engine that answers at once. One client asks, one request at a
 time:
@@ -33,14 +33,15 @@ from rap_serve.cli.home import Home
 from rap_serve.cli.process import free_port, stop_service
 
 MODES: dict[str, dict[str, str]] = {
-    "plain": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"},
     "default": {},
+    "proxy": {"RAY_SERVE_ENABLE_HA_PROXY": "0"},
     "one-loop": {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0", "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"},
+    "grpc": {"RAY_SERVE_USE_GRPC_BY_DEFAULT": "1"},
     "buffered-log": {"RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000", "RAY_SERVE_LOG_TO_STDERR": "0"},
     "throughput": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
-    "haproxy": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"},
 }
-"""What each sets on top of what the service sets for itself; ``plain`` is Ray Serve as it comes."""
+"""What each sets on top of what the service sets for itself. ``proxy``: Ray's own in the place of HAProxy.
+``throughput``: one loop, gRPC and a buffered log together."""
 
 START_SECONDS = 420
 STOP_SECONDS = 20.0
@@ -194,7 +195,7 @@ def table(figures: dict[str, dict[str, dict[str, float]]]) -> Table:
 def main() -> None:
     """Parses the command line and prints JSON, and a table for people on standard error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--modes", default="plain,default,throughput,haproxy", help=", ".join(MODES))
+    parser.add_argument("--modes", default="default,proxy,one-loop,throughput", help=", ".join(MODES))
     parser.add_argument("--times", type=int, default=300)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from ray import serve
 from ray.serve import Application
@@ -17,7 +18,7 @@ from loadtest.simulated.routers import ROUTERS
 from rap_serve.adapters.held_pictures import HeldPictures
 from rap_serve.domain.chat import Delta, Sampling, Usage
 from rap_serve.domain.deadline import Deadline, until
-from rap_serve.domain.sent import Lacking, SentPicture, SentTurn
+from rap_serve.domain.sent import Lacking, SentPicture, SentTurn, joined
 from rap_serve.observability.origin import Origin
 from rap_serve.settings import MllmSettings, TracingSettings
 
@@ -59,6 +60,10 @@ class SimulatedMllm:
         self._metrics.report(self._engine.work)
         yield Delta(finish_reason="stop" if length == self._costs.answer_tokens else "length")
         yield Delta(usage=Usage(len(prompt.tokens), length))
+
+    async def whole_answer(self, *arguments: Any, **named: Any) -> Delta | Lacking:
+        """What ``answer`` gives, in one piece."""
+        return await joined(self.answer(*arguments, **named))
 
     async def check_health(self) -> None:
         """Asked by Ray Serve and by the gateway: answering at all is the answer."""

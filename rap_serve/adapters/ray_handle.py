@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -81,7 +82,7 @@ class RayMllm:
     def __init__(
         self, handle: DeploymentHandle, *, deadline_seconds: float, secret: bytes, observer: PictureObserver
     ) -> None:
-        self._handle = handle.options(stream=True)
+        self._handle = handle
         self._deadline_seconds = deadline_seconds
         self._secret = secret
         self._observer = observer
@@ -98,33 +99,53 @@ class RayMllm:
 
         A replica that lacks a picture says so at once; then all pictures are sent, wherever that goes.
         """
-        salt, origin = self._salt(owner), Origin.here()
+        salt = self._salt(owner)
+        known = {"model": model, "cache_salt": salt, "request_id": request_id, "origin": Origin.here()}
+        call = _in_one_piece if sampling.whole else _in_pieces
+        handle = self._handle.options(session_id=salt)
         deadline = current() or Deadline.after(self._deadline_seconds)
-        answer = self._handle.options(method_name="answer", session_id=salt)
         for whole in (False, True):
             sent = await self._pictures.packed(turns, salt, whole=whole)
-            known = {"model": model, "cache_salt": salt, "request_id": request_id}
-            call = answer.remote(sent, sampling, **known, deadline=deadline, origin=origin)
-            ended = False
             try:
-                async for delta in until(deadline, call):
-                    if isinstance(delta, Lacking):
-                        break
-                    self._pictures.arrived(sent)
-                    yield delta
-                else:
-                    ended = True
-                    return
+                async with aclosing(call(handle, deadline, sent, sampling, **known)) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, Lacking):
+                            break
+                        self._pictures.arrived(sent)
+                        yield piece
+                    else:
+                        return
             except (RayError, RayServeException, TimeoutError) as error:
                 raise translated(error) from error
-            finally:
-                if not ended:
-                    call.cancel()
             self._observer.pictures_lacking()
         raise AssertionError("unreachable")
 
     def _salt(self, owner: Owner) -> str:
         return hmac.new(self._secret, owner.scope.encode(), hashlib.sha256).hexdigest()
+
+
+async def _in_pieces(
+    handle: DeploymentHandle, deadline: Deadline, *asked: Any, **known: Any
+) -> AsyncGenerator[Delta | Lacking, None]:
+    """The answer as it is made; whoever stops listening ends it, wherever it is made."""
+    call = handle.options(method_name="answer", stream=True).remote(*asked, **known, deadline=deadline)
+    ended = False
+    try:
+        async for piece in until(deadline, call):
+            yield piece
+        ended = True
+    finally:
+        if not ended:
+            call.cancel()
+
+
+async def _in_one_piece(
+    handle: DeploymentHandle, deadline: Deadline, *asked: Any, **known: Any
+) -> AsyncGenerator[Delta | Lacking, None]:
+    """The same where nobody wants to see it grow."""
+    async with enforced(deadline):
+        answer = await _or_cancelled(handle.whole_answer.remote(*asked, **known, deadline=deadline))
+    yield answer
 
 
 async def _retried(call: Callable[[], DeploymentResponse], deadline: Deadline) -> Any:

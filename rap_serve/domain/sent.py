@@ -2,9 +2,11 @@
 
 import hashlib
 import hmac
+from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from rap_serve.domain.chat import Delta
 from rap_serve.domain.prompt import ImagePart, TextPart
 
 
@@ -42,3 +44,18 @@ def picture_key(salt: str, name: str | bytes) -> str:
     """
     named = name if isinstance(name, bytes) else name.encode()
     return hmac.new(salt.encode(), named, hashlib.sha256).hexdigest()
+
+
+async def joined(pieces: AsyncIterable[Delta | Lacking]) -> Delta | Lacking:
+    """All of an answer as one piece; what is lacking, where that came instead."""
+    deltas: list[Delta] = []
+    async for piece in pieces:
+        if isinstance(piece, Lacking):
+            return piece
+        deltas.append(piece)
+    return Delta(
+        "".join(d.text for d in deltas),
+        finish_reason=next((d.finish_reason for d in reversed(deltas) if d.finish_reason), None),
+        usage=next((d.usage for d in reversed(deltas) if d.usage), None),
+        engine_milliseconds=deltas[0].engine_milliseconds if deltas else None,
+    )
