@@ -15,13 +15,22 @@ from rap_serve.cli.process import MARK, free_port
 INLINE_BYTES = 5_000_000
 """Arguments up to this size are part of the call; the largest decoded picture is smaller."""
 
-RAYS_OWN_COST = {
+CALL_BYTES = 256_000_000
+"""Of the largest call between replicas: the crops of a batch, decoded."""
+
+CALLS = {
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(CALL_BYTES),
+}
+"""Replicas call each other past Ray's core, with Ray's token."""
+
+REPLICAS = {
+    **CALLS,
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_FREEZE_GC_ON_STARTUP": "1",
 }
-"""What a request costs least with: calls between replicas past Ray's core, and one event loop in each of them."""
+"""And have one event loop each, on which no model computes."""
 
 HAPROXY = Path(__file__).resolve().parent / "haproxy" / "start"
 HAPROXY_THREADS = 1
@@ -60,7 +69,7 @@ def prepare_environment(home: Path) -> None:
     os.environ.setdefault("RAY_agent_register_timeout_ms", "180000")
     os.environ.setdefault("RAY_max_direct_call_object_size", str(INLINE_BYTES))
     os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "rap_serve.api.proxy.middlewares")
-    for name, value in RAYS_OWN_COST.items():
+    for name, value in REPLICAS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import ray
 from ray import serve
 
+from deployments.local import REPLICAS
 from rap_serve.settings import PROJECT_ROOT
 
 
@@ -18,7 +19,7 @@ def local_ray(cpus: int = 4, environment: Mapping[str, str] | None = None) -> It
         include_dashboard=False,
         log_to_driver=False,
         object_store_memory=200 * 1024 * 1024,
-        runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT), **(environment or {})}},
+        runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT), **REPLICAS, **(environment or {})}},
     )
     try:
         serve.start(proxy_location="Disabled")

@@ -1,6 +1,7 @@
 """One service for all tests that need one, with a real Redis beside it."""
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ import httpx
 import pytest
 import redis
 
+from deployments.local import CALLS
 from rap_serve.cli.process import free_port
 from tests.otlp_receiver import Collector, collector
 from tests.running_service import RunningService
 
+os.environ.update(CALLS)  # tests call deployments as the service does; Ray reads it when it is imported
 PHOTOGRAPHS = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "dev"
 OTHER_TENANTS_KEY = "rap_the-key-of-another-tenant"
 

@@ -1,7 +1,4 @@
-"""The model ports over Ray Serve handles, with Ray's errors as ours.
-
-Pictures go to a replica by reference: the router passes a pointer, the replica reads shared memory.
-"""
+"""The model ports over Ray Serve handles, with Ray's errors as ours. Pictures travel within the calls."""
 
 import asyncio
 import hashlib
@@ -10,8 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.serve.exceptions import BackPressureError, RayServeException
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from rap_serve.adapters.picture_sender import PictureSender
@@ -115,7 +112,7 @@ class RayMllm:
                         yield piece
                     else:
                         return
-            except (RayError, RayServeException, TimeoutError) as error:
+            except Exception as error:
                 raise translated(error) from error
             self._observer.pictures_lacking()
         raise AssertionError("unreachable")
@@ -161,7 +158,7 @@ async def _retried(call: Callable[[], DeploymentResponse], deadline: Deadline) -
             if attempt == ATTEMPTS:
                 raise translated(error) from error
             await asyncio.sleep(RETRY_SECONDS * attempt)
-        except (RayError, RayServeException, TimeoutError) as error:
+        except Exception as error:
             raise translated(error) from error
     raise AssertionError("unreachable")
 
@@ -176,7 +173,7 @@ async def _or_cancelled(response: DeploymentResponse) -> Any:
 
 
 def translated(error: Exception) -> RapError:
-    """What an error of Ray's means to the caller."""
+    """What an error means to the caller: Ray's, gRPC's, or one of the replica's, which comes as it was raised there."""
     if isinstance(error, RayTaskError) and isinstance(error.cause, RapError):
         return error.cause
     if isinstance(error, RapError):
@@ -191,5 +188,5 @@ async def ping(*handles: DeploymentHandle) -> None:
     try:
         async with asyncio.timeout(PING_SECONDS):
             await asyncio.gather(*(h.options(method_name="check_health", stream=False).remote() for h in handles))
-    except (RayError, RayServeException, TimeoutError) as error:
+    except Exception as error:
         raise translated(error) from error

@@ -1,4 +1,7 @@
-"""What routes are given: the use cases, and who is calling."""
+"""What routes are given: the use cases, and who is calling.
+
+What FastAPI resolves is ``async`` even where it waits for nothing: anything else it sends through a thread.
+"""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -82,7 +85,7 @@ class UseCases:
     deadline_seconds: float
 
 
-def use_cases(request: Request) -> UseCases:
+async def use_cases(request: Request) -> UseCases:
     """The use cases of this application."""
     return cast(UseCases, request.app.state.use_cases)
 
@@ -102,7 +105,7 @@ def tenant(request: Request) -> str:
     return caller(request).tenant
 
 
-def path_owner(request: Request, user: Annotated[str, Path()]) -> Owner:
+async def path_owner(request: Request, user: Annotated[str, Path()]) -> Owner:
     """The owner a path speaks of: the key's tenant, the path's user."""
     return Owner(tenant(request), user)
 
@@ -112,7 +115,7 @@ async def timings(request: Request) -> Timings:
     return cast(Timings, request.state.timings)
 
 
-def attempt(request: Request) -> Attempt | None:
+async def attempt(request: Request) -> Attempt | None:
     """Which attempt this is at what its idempotency key stands for; None without a key."""
     return cast("Attempt | None", getattr(request.state, "attempt", None))
 
@@ -120,7 +123,7 @@ def attempt(request: Request) -> Attempt | None:
 def only_known(*names: str) -> Any:
     """A dependency that refuses query parameters besides these: a filter that is misspelt must not be passed over."""
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:
         unknown = sorted(set(request.query_params) - set(names))
         if unknown:
             raise InvalidInput(f"Unknown parameter {unknown[0]!r}; known: {', '.join(names)}.")

@@ -9,11 +9,15 @@ import sys
 from collections.abc import Sequence
 
 import structlog
+import structlog.tracebacks
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 OURS = ("rap_serve", "deployments")
 """Loggers of the standard library that are written the same way."""
+
+TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+"""Where an error came from, without the values that were at hand there, which are people's texts and pictures."""
 
 
 def configure_logging(level: int = logging.INFO) -> None:
@@ -24,7 +28,7 @@ def configure_logging(level: int = logging.INFO) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    rendered: Sequence[Processor] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    rendered: Sequence[Processor] = [TRACEBACKS, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(level),

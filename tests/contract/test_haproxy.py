@@ -1,4 +1,4 @@
-"""What stands in front of the gateways: HAProxy as Ray Serve configures it and ``deployments/haproxy`` makes it ours."""
+"""What stands in front of the gateways: HAProxy, configured by Ray Serve and then by ``deployments/haproxy``."""
 
 import os
 import re

@@ -17,7 +17,7 @@ from rap_serve.adapters.ray_handle import RayDetector, RayEmbedder, RayMllm, tra
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.deadline import NEVER, Deadline, within
-from rap_serve.domain.errors import DeadlineExceeded
+from rap_serve.domain.errors import DeadlineExceeded, RapError
 from rap_serve.domain.region import Region
 from rap_serve.settings import Settings
 
@@ -57,6 +57,15 @@ class Patient:
                 await asyncio.sleep(0.05)
         finally:
             self._busy -= 1
+
+    async def whole_answer(self, *_: object, **__: object) -> Delta:
+        """Never comes to an end by itself, either."""
+        self._busy += 1
+        try:
+            await asyncio.sleep(60)
+        finally:
+            self._busy -= 1
+        return Delta("word")
 
     async def busy(self) -> int:
         """Calls under way."""
@@ -122,7 +131,7 @@ async def refused(call: Awaitable[object]) -> bool:
     """Whether a raw call was answered with the deadline's error."""
     try:
         await call
-    except RayTaskError as error:
+    except (RayTaskError, RapError) as error:
         return isinstance(translated(error), DeadlineExceeded)
     return False
 
@@ -214,6 +223,19 @@ async def test_a_stream_that_is_left_ends_in_the_replica(patient: DeploymentHand
         for _ in range(pieces):
             await anext(stream)
         await stream.aclose()
+    assert await until_free(patient) < FREED_SECONDS
+
+
+async def test_an_answer_in_one_piece_that_is_left_ends_in_the_replica(patient: DeploymentHandle) -> None:
+    """By its caller, or at its deadline."""
+    asked = {"model": "m", "owner": Owner("t", "u"), "request_id": "r"}
+    waiting = asyncio.create_task(anext(answering(patient).stream((), Sampling(whole=True), **asked)))
+    await asyncio.sleep(0.5)
+    waiting.cancel()
+    assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError)
+    assert await until_free(patient) < FREED_SECONDS
+    with within(Deadline.after(0.5)), pytest.raises(DeadlineExceeded):
+        await anext(answering(patient).stream((), Sampling(whole=True), **asked))
     assert await until_free(patient) < FREED_SECONDS
 
 

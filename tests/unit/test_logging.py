@@ -43,6 +43,22 @@ def test_every_line_names_the_request(capsys: pytest.CaptureFixture[str]) -> Non
         assert line["level"] and str(line["timestamp"]).endswith("Z") and "trace_id" not in line
 
 
+def test_errors_are_logged_without_what_they_were_about(capsys: pytest.CaptureFixture[str]) -> None:
+    """A traceback says where, not with which texts."""
+
+    def failing(info: str) -> None:
+        raise ValueError(len(info))
+
+    configure_logging()
+    for log in (structlog.get_logger(), logging.getLogger("rap_serve.services.run_jobs")):
+        try:
+            failing("Bo sleeps under the piano.")
+        except ValueError:
+            log.exception("a job failed")
+    for line in capsys.readouterr().err.splitlines():
+        assert "failing" in line and "piano" not in line
+
+
 def test_work_for_another_process_is_logged_under_its_request(capsys: pytest.CaptureFixture[str]) -> None:
     """With tracing or without; and only while it lasts."""
     configure_logging()

@@ -69,7 +69,7 @@ class Editing:
         return _with_etag(edited, status=status)
 
 
-def editing(owner: OwnerDep, cases: UseCasesDep, attempt: AttemptDep, if_match: IfMatch = None) -> Editing:
+async def editing(owner: OwnerDep, cases: UseCasesDep, attempt: AttemptDep, if_match: IfMatch = None) -> Editing:
     """What every editing route needs."""
     return Editing(owner, cases, attempt, if_match)
 
