@@ -55,6 +55,7 @@ from rap_serve.observability.watched_memory import WatchedMemory
 from rap_serve.services.administer import Administer
 from rap_serve.services.admit import Admit, Lane, LaneName
 from rap_serve.services.answer import Answer
+from rap_serve.services.asked import AskedPictures
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.avatars import Avatars
 from rap_serve.services.commit import Commit, Recount
@@ -107,6 +108,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics, trac
     blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
     pictures = PictureLoader(settings.limits)
     avatars = Avatars(blobs=blobs, pictures=pictures, max_bytes=settings.ingress.cache_bytes // 8)
+    asked = AskedPictures(pictures, max_bytes=settings.ingress.cache_bytes // 8)
     spaces = SqlSpaces(database)
     embedding = EmbeddingModels(_embedding_models(settings, models, tracing), spaces)
     await embedding.refresh()
@@ -215,6 +217,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics, trac
         erase=Erase(cache=cache, owners=owners, shares=shares, tenants=tenants, jobs=jobs),
         background=(
             admit.watch,
+            asked.watch,
             authenticate.watch,
             avatars.watch,
             embedding.watch,
@@ -227,6 +230,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics, trac
             tracing.until_stopped,
         ),
         pictures=pictures,
+        asked=asked,
         check_ready=check_ready,
         recall=recall,
         remember=remember,

@@ -17,6 +17,7 @@ from rap_serve.domain.tenancy import Caller
 from rap_serve.services.administer import Administer
 from rap_serve.services.admit import Admit
 from rap_serve.services.answer import Answer
+from rap_serve.services.asked import AskedPictures
 from rap_serve.services.authenticate import Authenticate
 from rap_serve.services.edit import Edit, Forget
 from rap_serve.services.embedding import EmbeddingModels
@@ -70,6 +71,7 @@ class UseCases:
     reembed: StartReembedding
     background: tuple[Callable[[], Coroutine[None, None, None]], ...]
     pictures: Pictures
+    asked: AskedPictures
     check_ready: Callable[[], Awaitable[None]]
     recall: Recall
     remember: Remember

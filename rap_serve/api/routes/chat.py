@@ -47,7 +47,7 @@ async def chat(body: ChatBody, request: Request, cases: UseCasesDep, timings: Ti
     timings.until_now("arrival")
     owner = Owner(tenant(request), body.user)
     async with enforced(current()):
-        ask = await _ask(body, request.state.request_id, cases, timings)
+        ask = await _ask(body, owner, request.state.request_id, cases, timings)
         charge = await _charged(owner, ask, request, cases)
         try:
             answering = await first_then_rest(await cases.answer(owner, ask))
@@ -73,11 +73,11 @@ class _ClosedStream(StreamingResponse):
             await super().stream_response(send)
 
 
-async def _ask(body: ChatBody, request_id: str, cases: UseCases, timings: Timings) -> Ask:
+async def _ask(body: ChatBody, owner: Owner, request_id: str, cases: UseCases, timings: Timings) -> Ask:
     if len(body.messages) > cases.limits.messages:
         raise TooLarge(f"A conversation has at most {cases.limits.messages} messages.")
     with timings("decode"):
-        messages = tuple([await _message(m, cases) for m in body.messages])
+        messages = tuple([await _message(m, owner, cases) for m in body.messages])
     if sum(len(m.text) for m in messages) > cases.limits.text_characters:
         raise TooLarge(f"A conversation has at most {cases.limits.text_characters:,} characters of text.")
     return Ask(
@@ -132,7 +132,7 @@ def _sampling(body: ChatBody, max_tokens: int) -> Sampling:
     )
 
 
-async def _message(body: MessageBody, cases: UseCases) -> Message:
+async def _message(body: MessageBody, owner: Owner, cases: UseCases) -> Message:
     role = "system" if body.role == "developer" else body.role
     if isinstance(body.content, str):
         return Message(role, body.content)
@@ -140,7 +140,7 @@ async def _message(body: MessageBody, cases: UseCases) -> Message:
     images = [p.image_url.url for p in body.content if isinstance(p, ImageContent)]
     if len(images) > 1 or (images and role != "user"):
         raise InvalidInput("A user message holds at most one picture, other messages none.")
-    return Message(role, text, await cases.pictures.load(images[0]) if images else None)
+    return Message(role, text, await cases.asked(owner, images[0]) if images else None)
 
 
 async def _completion(answering: Answering, head: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ async def retrieve(body: RetrieveBody, owner: OwnerDep, cases: UseCasesDep, timi
         raise InvalidInput("Send an image, a text, or both.")
     async with enforced(current()):
         with timings("decode"):
-            picture = await cases.pictures.load(body.image) if body.image is not None else None
+            picture = await cases.asked(owner, body.image) if body.image is not None else None
         query = Query(
             picture=picture,
             text=body.text,
