@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import PurePosixPath
 from unittest import mock
 
 import yaml
@@ -10,8 +11,8 @@ from pydantic import ValidationError
 from ray.scripts import scripts
 from ray.serve.schema import HTTPOptionsSchema, ServeApplicationSchema, ServeDeploySchema
 
-from deployments.local import INLINE_BYTES
-from rap_serve.settings import ServeSettings, Settings
+from deployments.local import HAPROXY, INLINE_BYTES, REPLICAS
+from rap_serve.settings import PROJECT_ROOT, ServeSettings, Settings
 from tests.k8s.rendered import Object, name_of, of_kind
 from tests.k8s.workloads import Workload, workloads
 
@@ -23,7 +24,10 @@ SECRETS = {  # what the Secret rap-settings holds; made up
     "RAP_MILVUS__TOKEN": "root:password",
 }
 ENVIRONMENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "RAY_USAGE_STATS_ENABLED", "RAY_worker_niceness"}
-ENVIRONMENT |= {"HOME", "HF_HOME", "HF_HUB_OFFLINE", "RAY_max_direct_call_object_size"}
+ENVIRONMENT |= {"HOME", "HF_HOME", "HF_HUB_OFFLINE", "RAY_max_direct_call_object_size", *REPLICAS}
+ENVIRONMENT |= {"RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_HAPROXY_BINARY_PATH", "RAP_HAPROXY"}
+IN_THE_IMAGE = PurePosixPath("/app")
+"""Where the project is there."""
 
 
 def violations(objects: Sequence[Object]) -> Iterator[str]:
@@ -44,6 +48,12 @@ def violations(objects: Sequence[Object]) -> Iterator[str]:
         yield f"{name_of(environment)} has other names than are known: {sorted(environment['data'])}"
     if environment["data"].get("RAY_max_direct_call_object_size") != str(INLINE_BYTES):
         yield f"{name_of(environment)} lets other pictures travel within calls than one machine does"
+    if not REPLICAS.items() <= environment["data"].items():
+        yield f"{name_of(environment)} starts replicas otherwise than one machine does"
+    if environment["data"].get("RAY_SERVE_HAPROXY_BINARY_PATH") != str(
+        IN_THE_IMAGE / HAPROXY.relative_to(PROJECT_ROOT)
+    ):
+        yield f"{name_of(environment)} starts HAProxy from where it is not"
 
 
 def settings_of(objects: Sequence[Object]) -> Settings:
