@@ -78,7 +78,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
             running.start("start-sentinel", node)
         running.start_proxy()
         _until(lambda: _proxied().set("before", 1), seconds=FAILOVER_SECONDS)
-        _until(lambda: all(len(_sentinel(n).sentinel_sentinels("rap")) == 2 for n in NODES), seconds=FAILOVER_SECONDS)
+        _until(lambda: all(_knows_all(_sentinel(n)) for n in NODES), seconds=FAILOVER_SECONDS)
         yield running
     finally:
         running.stop()
@@ -123,6 +123,11 @@ def _proxied() -> redis.Redis:
 
 def _sentinel(node: str) -> redis.Redis:
     return _redis(node, 26379, None)
+
+
+def _knows_all(sentinel: redis.Redis) -> bool:
+    """The other sentinels, and both replicas, of which a primary tells every ten seconds: none else follows another."""
+    return len(sentinel.sentinel_sentinels("rap")) == len(sentinel.sentinel_slaves("rap")) == 2
 
 
 def _primary() -> str:
