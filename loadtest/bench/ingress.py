@@ -1,6 +1,6 @@
 """What a request costs besides the models, hop by hop, in each of Ray Serve's modes.
 
-    python -m loadtest.bench.ingress --modes default,proxy,throughput --times 300
+    python -m loadtest.bench.ingress --modes default,proxy,core --times 300
 
 Each mode starts a service of its own with a simulated engine that answers at once. One client asks, one request at a
 time:
@@ -35,13 +35,12 @@ from rap_serve.cli.process import free_port, stop_service
 MODES: dict[str, dict[str, str]] = {
     "default": {},
     "proxy": {"RAY_SERVE_ENABLE_HA_PROXY": "0"},
-    "one-loop": {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0", "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"},
-    "grpc": {"RAY_SERVE_USE_GRPC_BY_DEFAULT": "1"},
+    "loops": {"RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "1", "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "1"},
+    "core": {"RAY_SERVE_USE_GRPC_BY_DEFAULT": "0"},
     "buffered-log": {"RAY_SERVE_REQUEST_PATH_LOG_BUFFER_SIZE": "1000", "RAY_SERVE_LOG_TO_STDERR": "0"},
-    "throughput": {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
 }
-"""What each sets on top of what the service sets for itself. ``proxy``: Ray's own in the place of HAProxy.
-``throughput``: one loop, gRPC and a buffered log together."""
+"""What each takes back of what the service sets for itself, or adds. ``proxy``: Ray's own in the place of HAProxy;
+``loops``: several in each replica; ``core``: calls between replicas through Ray's core."""
 
 START_SECONDS = 420
 STOP_SECONDS = 20.0
@@ -195,7 +194,7 @@ def table(figures: dict[str, dict[str, dict[str, float]]]) -> Table:
 def main() -> None:
     """Parses the command line and prints JSON, and a table for people on standard error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--modes", default="default,proxy,one-loop,throughput", help=", ".join(MODES))
+    parser.add_argument("--modes", default="default,proxy,loops,core", help=", ".join(MODES))
     parser.add_argument("--times", type=int, default=300)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
