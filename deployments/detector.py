@@ -1,12 +1,12 @@
 """The detector as a deployment."""
 
-import asyncio
-
+import torch
 from ray import serve
 
 from deployments.scaling import Latency
 from rap_serve.adapters.open_clip import OpenClipEmbedder
 from rap_serve.adapters.paced import Paced
+from rap_serve.adapters.threads import Threads
 from rap_serve.adapters.yolo_world import Prepared, YoloWorldDetector
 from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
 from rap_serve.domain.errors import DeadlineExceeded
@@ -40,6 +40,8 @@ class DetectorDeployment:
             iou=settings.iou,
             threads=settings.threads,
         )
+        self._preparing = Threads(torch.get_num_threads(), "prepare")
+        self._computing = Threads(1, "forward")
         self._latency = Latency()
         self._batched.set_max_batch_size(settings.batch.max_size)
         self._paced = Paced(
@@ -54,7 +56,7 @@ class DetectorDeployment:
             deadline.require()
             with self._latency.measured():
                 with self._tracing.span("preprocess"):
-                    prepared = await asyncio.to_thread(self._detector.preprocess, pixels, vocabulary)
+                    prepared = await self._preparing.run(self._detector.preprocess, pixels, vocabulary)
                 self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
                 with self._tracing.span("batch"):
                     result: tuple[Region, ...] | DeadlineExceeded = await self._paced.counted(
@@ -79,4 +81,4 @@ class DetectorDeployment:
     async def _batched(
         self, prepared: list[Prepared], deadlines: list[Deadline]
     ) -> list[tuple[Region, ...] | DeadlineExceeded]:
-        return await asyncio.to_thread(in_time, prepared, deadlines, self._paced.forward)
+        return await self._computing.run(in_time, prepared, deadlines, self._paced.forward)

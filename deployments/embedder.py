@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from ray import serve
 
 from deployments.scaling import Latency
 from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder, crops_in
 from rap_serve.adapters.paced import Paced
+from rap_serve.adapters.threads import Threads
 from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
 from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.match import Matrix
@@ -35,6 +37,8 @@ class EmbedderDeployment:
             precision=settings.precision,
             threads=settings.threads,
         )
+        self._preparing = Threads(torch.get_num_threads(), "prepare")
+        self._computing = Threads(1, "forward")
         self._latency = Latency()
         self._most = settings.batch.max_size
         self._batched.set_max_batch_size(self._most)
@@ -69,7 +73,7 @@ class EmbedderDeployment:
         deadline.require()
         with self._latency.measured():
             with self._tracing.span("preprocess"):
-                crops = await asyncio.to_thread(preprocess, *pictures)
+                crops = await self._preparing.run(preprocess, *pictures)
             self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
             with self._tracing.span("batch"):
                 parts = [self._batched(part, deadline) for part in crops.parts(self._most)]
@@ -78,7 +82,7 @@ class EmbedderDeployment:
 
     @serve.batch(batch_size_fn=crops_in)  # type: ignore[untyped-decorator]
     async def _batched(self, crops: list[Crops], deadlines: list[Deadline]) -> list[Matrix | DeadlineExceeded]:
-        return await asyncio.to_thread(in_time, crops, deadlines, self._paced.forward)
+        return await self._computing.run(in_time, crops, deadlines, self._paced.forward)
 
     def _rows(self, crops: Sequence[Crops]) -> list[Matrix]:
         rows = self._embedder.forward(Crops.joined(crops))

@@ -18,7 +18,7 @@ from rap_serve.domain.ports import Moment
 
 PAGE_ROWS = 4_000
 PARTITIONS = 16
-DIRTY_ROWS = 64
+DIRTY_ROWS = 256
 STRONG = "Strong"
 # A server that is back is found within a second; by default the pause grows to two minutes, and new channels
 # inherit it.

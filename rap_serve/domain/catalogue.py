@@ -269,6 +269,9 @@ class Jobs(Protocol):
     async def page(self, tenant: str, *, after: str, limit: int) -> Sequence[Job]:
         """Up to ``limit`` of a tenant's jobs after the one of that id, oldest first."""
 
+    async def added(self, *, at_most_seconds: float) -> None:
+        """Returns once a job was added at this gateway, or after so long: others' are found by ``claim`` alone."""
+
     async def claim(self) -> Job | None:
         """The oldest that waits, or whose gateway died; it is this gateway's from now on."""
 

@@ -9,6 +9,7 @@ from typing import TypeAlias, TypeVar
 
 from rap_serve.domain.concept import Avatar, Owner, Vector, new_ulid
 from rap_serve.domain.errors import InvalidInput, RapError, Unavailable
+from rap_serve.domain.match import Matrix
 from rap_serve.domain.ports import BlobStore, Detector, NewBlob, Picture, Pictures
 from rap_serve.domain.region import BoxXyxy, Pixels, cut_out, scaled, whole_picture
 from rap_serve.services.embedding import EmbeddingModel, EmbeddingModels
@@ -16,6 +17,10 @@ from rap_serve.services.embedding import EmbeddingModel, EmbeddingModels
 LEAST_SHARE = 0.02
 CROPS_AT_ONCE = 16
 """Crops in one call to an embedder: it prepares the next ones meanwhile, and other callers get in between."""
+
+CALLS_AT_ONCE = 3
+"""Of those who embed more than fits into one call, all together: what keeps an embedder busy. Whoever asks about a
+picture meanwhile waits for no more than these."""
 
 T = TypeVar("T")
 
@@ -75,6 +80,7 @@ class Enrol:
         self._models = models
         self._blobs = blobs
         self._fallback = fallback
+        self._many = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def __call__(self, owner: Owner, drafts: Sequence[AvatarDraft], category: str) -> tuple[Avatar, ...]:
         """The avatars, their pictures durable; pictures are stored only once all are embedded."""
@@ -129,7 +135,7 @@ class Enrol:
 
     async def _enrolled(self, owner: Owner, cut: Sequence[_Cut]) -> list[Avatar]:
         crops = [c.crop for c in cut]
-        made = await asyncio.gather(*(_embedded(model, crops) for model in self._models.all))
+        made = await asyncio.gather(*(self._embedded(model, crops) for model in self._models.all))
         ids = [new_ulid() for _ in cut]
         keys = await self._blobs.put_all(owner, [_blob(i, c.draft.picture) for i, c in zip(ids, cut, strict=True)])
         spaces = [model.space.version for model in self._models.all]
@@ -145,6 +151,17 @@ class Enrol:
             )
             for avatar_id, key, c, *rows in zip(ids, keys, cut, *made, strict=True)
         ]
+
+    async def _embedded(self, model: EmbeddingModel, crops: Sequence[Pixels]) -> list[Vector]:
+        if len(crops) <= CROPS_AT_ONCE:
+            return list(await model.embedder.embed_crops(crops))
+
+        async def part(start: int) -> Matrix:
+            async with self._many:
+                return await model.embedder.embed_crops(crops[start : start + CROPS_AT_ONCE])
+
+        made = await asyncio.gather(*map(part, range(0, len(crops), CROPS_AT_ONCE)))
+        return [row for rows in made for row in rows]
 
     async def _box(self, draft: AvatarDraft, category: str) -> BoxXyxy | RapError | None:
         try:
@@ -177,12 +194,6 @@ def _cut_out(draft: AvatarDraft, picture: Picture | RapError, box: BoxXyxy | Rap
         return _Cut(draft, box, cut_out(picture.pixels, box) if box else picture.pixels)
     except InvalidInput as error:
         return error
-
-
-async def _embedded(model: EmbeddingModel, crops: Sequence[Pixels]) -> list[Vector]:
-    starts = range(0, len(crops), CROPS_AT_ONCE)
-    made = await asyncio.gather(*(model.embedder.embed_crops(crops[s : s + CROPS_AT_ONCE]) for s in starts))
-    return [row for rows in made for row in rows]
 
 
 def _blob(avatar_id: str, picture: Picture) -> NewBlob:

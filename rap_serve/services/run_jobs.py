@@ -74,7 +74,7 @@ class RunJobs:
     async def _one_after_another(self) -> None:
         while True:
             if not await self.one():
-                await asyncio.sleep(POLL_SECONDS)
+                await self._jobs.added(at_most_seconds=POLL_SECONDS)
 
     async def one(self) -> bool:
         """Does the next job, if there is one."""

@@ -153,6 +153,17 @@ async def test_the_backlog_is_what_could_be_claimed(databases: tuple[Database, D
         await gateway.end(replace(found, state="done"))
 
 
+async def test_a_job_that_is_added_here_is_known_of_at_once(databases: tuple[Database, Database]) -> None:
+    """Who waits for jobs wakes up, and goes on waiting where none came."""
+    jobs, tenant = SqlJobs(databases[0]), new_ulid()
+    for _ in range(2):
+        waiting = asyncio.create_task(jobs.added(at_most_seconds=60))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        await jobs.add(job(tenant, state="done"))
+        await asyncio.wait_for(waiting, 10)
+
+
 async def test_a_job_is_cancelled_at_its_next_sign_of_life(databases: tuple[Database, Database]) -> None:
     """One that has not begun, at once; one that has ended, not at all."""
     jobs, tenant = SqlJobs(databases[0]), new_ulid()

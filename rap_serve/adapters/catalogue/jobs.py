@@ -1,5 +1,7 @@
 """Jobs, and which gateway is at work on which."""
 
+import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -24,10 +26,19 @@ class SqlJobs:
         self._database = database
         self._hold_ms = round(hold_seconds * 1_000)
         self._holder = new_ulid()
+        self._added = asyncio.Event()
 
     async def add(self, job: Job) -> None:
         """See Jobs."""
         await self._database.write(lambda connection: connection.execute(insert(jobs).values(**_columns(job))))
+        self._added.set()
+
+    async def added(self, *, at_most_seconds: float) -> None:
+        """See Jobs."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_seconds):
+                await self._added.wait()
+        self._added.clear()
 
     async def get(self, tenant: str, job_id: str) -> Job:
         """See Jobs."""
