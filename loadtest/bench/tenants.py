@@ -98,10 +98,10 @@ class Filling(MilvusMemory):
 class Bench:
     """A gateway's memory, without the service around it, and a server of its own."""
 
-    def __init__(self, folder: Path, *, milvus: str, shelves: int) -> None:
+    def __init__(self, folder: Path, *, milvus: str, time_tick_ms: int, shelves: int) -> None:
         (folder / "data").mkdir(parents=True, exist_ok=True)
         self.data = folder / "data"
-        self._server = _server(self.data, milvus)
+        self._server = _server(self.data, milvus, time_tick_ms)
         self._database = Database(f"sqlite:///{folder / 'catalogue.sqlite3'}")
         self._shelves = shelves
 
@@ -240,10 +240,10 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _server(data: Path, milvus: str) -> Server:
+def _server(data: Path, milvus: str, time_tick_ms: int) -> Server:
     if milvus == "lite":
         return MilvusLiteServer(data, free_port())
-    return MilvusServer(data, programs=data.parent / "programs", port=free_port())
+    return MilvusServer(data, programs=data.parent / "programs", time_tick_ms=time_tick_ms, port=free_port())
 
 
 def _started(server: Server) -> None:
@@ -299,6 +299,7 @@ async def run(few: Bench, many: Bench, options: argparse.Namespace) -> dict[str,
         "tenants": [options.few, options.many],
         "concepts_a_tenant": options.concepts,
         "shelves": options.shelves,
+        "time_tick_ms": options.time_tick_ms if options.milvus == "server" else None,
         "reads": options.reads,
         "ms": figures,
         "memory_bytes_a_concept": round((many.memory_bytes - few.memory_bytes) / more),
@@ -313,6 +314,7 @@ def main() -> None:
     """Parses the command line and prints JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--milvus", choices=("lite", "server"), default="lite")
+    parser.add_argument("--time-tick-ms", type=int, default=50, help="a server's; a cold read waits for the next")
     parser.add_argument("--folder", type=Path, required=True, help="where both keep their data")
     parser.add_argument("--few", type=int, default=10)
     parser.add_argument("--many", type=int, default=1_000)
@@ -320,11 +322,9 @@ def main() -> None:
     parser.add_argument("--shelves", type=int, default=16)
     parser.add_argument("--reads", type=int, default=200)
     options = parser.parse_args()
+    settings = {"milvus": options.milvus, "time_tick_ms": options.time_tick_ms, "shelves": options.shelves}
     with ExitStack() as running:
-        few, many = (
-            running.enter_context(Bench(options.folder / name, milvus=options.milvus, shelves=options.shelves))
-            for name in ("few", "many")
-        )
+        few, many = (running.enter_context(Bench(options.folder / name, **settings)) for name in ("few", "many"))
         found = asyncio.run(run(few, many, options))
     print(json.dumps(found, indent=1))
 
