@@ -30,10 +30,11 @@ from rap_serve.adapters.ray_handle import RayDetector, RayEmbedder, RayMllm, pin
 from rap_serve.adapters.redis_cache import RedisCache
 from rap_serve.adapters.sealed_blobs import SealedBlobStore
 from rap_serve.adapters.sealed_memory import SealedMemory
+from rap_serve.adapters.whole_memory import WholeMemory
 from rap_serve.adapters.zip_packs import ZipPack, zipped
 from rap_serve.api.deps import UseCases
-from rap_serve.domain.catalogue import RateLimits, Seals
-from rap_serve.domain.concept import EmbeddingSpace
+from rap_serve.domain.catalogue import Quotas, RateLimits, Seals
+from rap_serve.domain.concept import EmbeddingSpace, Owner
 from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.pace import Pace
 from rap_serve.domain.ports import Cache, Detector, Embedder
@@ -100,9 +101,9 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics, trac
     mllm = WatchedMllm(TracedMllm(engine, tracing) if tracing.on else engine, MllmMetrics())
     database = Database(settings.catalogue.url.get_secret_value())
     owners = SqlOwners(database, master_key=_derived(settings, "data keys"))
-    shares, shelves = SqlShares(database), SqlShelves(database)
-    shelved = ShelvedMemory(shelves, lambda shelf: _shelf(settings.milvus, models.spaces[0], shelf))
-    sealed = SealedMemory(shelved, owners, space=models.spaces[0])
+    shares, shelves, quotas = SqlShares(database), SqlShelves(database), SqlQuotas(database)
+    shelved = ShelvedMemory(shelves, lambda shelf: _shelf(settings.milvus, models.spaces[0], shelf, quotas))
+    sealed = SealedMemory(WholeMemory(shelved, quotas), owners, space=models.spaces[0])
     memory = WatchedMemory(sealed, MemoryMetrics(), tracing)
     cache = WatchedCache(_cache(settings, models.spaces, owners), CacheMetrics())
     blobs = SealedBlobStore(FsspecBlobStore(settings.blobs.url), owners)
@@ -112,7 +113,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics, trac
     spaces = SqlSpaces(database)
     embedding = EmbeddingModels(_embedding_models(settings, models, tracing), spaces)
     await embedding.refresh()
-    tenants, quotas, usage = SqlTenants(database), SqlQuotas(database), SqlUsage(database)
+    tenants, usage = SqlTenants(database), SqlUsage(database)
     pepper = _derived(settings, "api keys")
     authenticate = _authenticate(settings, tenants, pepper)
     await authenticate.start()
@@ -165,7 +166,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics, trac
             "export": Export(blobs=blobs, pictures=pictures, recall=recall, zipped=zipped),
             "erase-user": purge.user,
             "erase-tenant": purge.tenant,
-            "move-tenant": Move(memory=shelved, owners=owners, cache=cache),
+            "move-tenant": Move(memory=shelved, concepts=memory, owners=owners, cache=cache),
             "re-embed": Reembed(
                 memory=memory,
                 stored=shelved,
@@ -286,13 +287,18 @@ def _embedding_models(settings: Settings, models: Models, tracing: Tracing) -> l
     ]
 
 
-def _shelf(settings: MilvusSettings, space: EmbeddingSpace, shelf: str) -> MilvusMemory:
+def _shelf(settings: MilvusSettings, space: EmbeddingSpace, shelf: str, quotas: Quotas) -> MilvusMemory:
+    async def held(owner: Owner) -> int:
+        counted = await quotas.counted(owner)
+        return counted.least + counted.rising
+
     return MilvusMemory(
         uri=settings.uri,
         token=settings.token.get_secret_value(),
         space=space,
         timeout_seconds=settings.timeout_seconds,
         prefix=f"rap_{shelf}" if shelf else "rap",
+        held=held,
     )
 
 

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -73,13 +73,19 @@ class MilvusMemory:
         space: EmbeddingSpace,
         timeout_seconds: float = 10.0,
         prefix: str = "rap",
+        held: Callable[[Owner], Awaitable[int]] | None = None,
     ) -> None:
-        """``space``: where a caller names none; ``prefix``: of the collections' names. Connects on first use."""
+        """``space``: where a caller names none; ``prefix``: of the collections' names. Connects on first use.
+
+        ``held``: how many concepts an owner has with the write that asks. Where fewer are found, nothing is taken for
+        a dead writer's.
+        """
         if space.dim > MAX_DIM:
             raise InvalidInput(f"Embeddings of {space.dim} numbers are too long; the limit is {MAX_DIM}.")
         self._tables = Tables(uri=uri, token=token, prefix=prefix)
         self._space = space
         self._timeout = timeout_seconds
+        self._held = held or _unknown
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="milvus")
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._swept: set[str] = set()
@@ -321,17 +327,23 @@ class MilvusMemory:
             self._tables.delete(self._tables.concepts, [r["pk"] for r in rows], job)
             self._delete_avatars(rows, job)
             self._tables.delete(self._tables.history, past, job)
-            self._sweep(owner, job)
         except Unavailable:
             self._swept.discard(owner.scope)
             _log.warning("replaced rows were left behind")
 
-    def _sweep(self, owner: Owner, job: Job) -> None:
+    async def _swept_after(self, owner: Owner, write: Job) -> None:
         """Removes what dead writers left, once per process and owner, and again after a write that failed."""
-        if owner.scope in self._swept:
-            return
+        try:
+            held = await self._held(owner)
+            await self._in_thread(lambda job: self._sweep(owner, held, job), Job(self._timeout, write.moment))
+        except Unavailable:
+            _log.warning("what dead writers left stays until the next write")
+
+    def _sweep(self, owner: Owner, held: int, job: Job) -> None:
         heads = self._heads(owner, "version > 0", job)
         current = {(r["concept_id"], r["version"]) for r in newest(heads)}
+        if len(current) < held:
+            return  # Milvus does not find all of its rows just now
         old = [r["pk"] for r in heads if (r["concept_id"], r["version"]) not in current]
         condition = f"{of_owner(owner)} and written_at < {time.time_ns() // 1_000_000 - GRACE_MS}"
         for table in self._tables.avatars(job).values():
@@ -383,7 +395,7 @@ class MilvusMemory:
         lock = self._locks.setdefault(owner.scope, asyncio.Lock())
         async with lock:
             job = Job(self._timeout, after)
-            task = asyncio.ensure_future(self._in_thread(work, job))
+            task = asyncio.ensure_future(self._done(owner, work, job))
             try:
                 result = await asyncio.shield(task)
             except asyncio.CancelledError:
@@ -398,6 +410,12 @@ class MilvusMemory:
             self._flushing = asyncio.create_task(self._flush())
         return result, job.moment
 
+    async def _done(self, owner: Owner, work: Callable[[Job], T], job: Job) -> T:
+        result = await self._in_thread(work, job)
+        if owner.scope not in self._swept:
+            await self._swept_after(owner, job)
+        return result
+
     async def _flush(self) -> None:
         try:
             await self._in_thread(self._tables.flush, Job(self._timeout))
@@ -410,6 +428,10 @@ class MilvusMemory:
                 return work(job)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+
+async def _unknown(_: Owner) -> int:
+    return 0
 
 
 def _check_version(concept_id: str, heads: list[Row], expected: int | None) -> None:

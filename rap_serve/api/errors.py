@@ -38,6 +38,7 @@ STATUS: dict[type[errors.RapError], int] = {
     errors.OverShare: 429,
     errors.ClusterFull: 503,
     errors.Unavailable: 503,
+    errors.Incomplete: 503,
     errors.DeadlineExceeded: 504,
 }
 RETRY_AFTER_SECONDS = {429: 1, 503: 2}

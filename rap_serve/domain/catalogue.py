@@ -188,6 +188,23 @@ class Reservation:
     amounts: Amounts
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many concepts an owner holds: by the writes that were settled, and what others add, and take away (negative).
+
+    The others are under way, or ended nobody knows how.
+    """
+
+    settled: int
+    rising: int = 0
+    falling: int = 0
+
+    @property
+    def least(self) -> int:
+        """There are no fewer, whatever comes of the writes that are not settled."""
+        return self.settled + self.falling
+
+
 class Quotas(Protocol):
     """What owners hold, counted exactly: the sum of all writes that were settled, and of those under way."""
 
@@ -211,6 +228,9 @@ class Quotas(Protocol):
 
     async def correct(self, owner: Owner, actual: Amounts) -> None:
         """The owner holds ``actual``, whatever was counted."""
+
+    async def counted(self, owner: Owner) -> Counted:
+        """How many concepts an owner holds."""
 
     async def held(self, tenant: str) -> Amounts:
         """What a tenant's owners hold, reservations included. Raises TenantNotFound."""

@@ -191,6 +191,10 @@ class Unavailable(RapError):
     code = "unavailable"
 
 
+class Incomplete(Unavailable):
+    """The concept memory does not find all that it holds of a user. What was to be written was not."""
+
+
 class DeadlineExceeded(RapError):
     """The time that the request gave itself, or that it may take at most, is over."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from rap_serve.domain.catalogue import Owners, Quotas, Reservation
 from rap_serve.domain.concept import Owner
-from rap_serve.domain.errors import Conflict, Erased, NotFound, Unavailable
+from rap_serve.domain.errors import Conflict, Erased, Incomplete, NotFound, Unavailable
 from rap_serve.domain.ports import Cache, ConceptMemory, Write
 from rap_serve.domain.tenancy import Amounts, holdings
 
@@ -60,7 +60,7 @@ class Commit:
                 yield change
                 write.moment = change.moment
         except BaseException as error:
-            if not begun or isinstance(error, Conflict | NotFound):
+            if not begun or isinstance(error, Conflict | NotFound | Incomplete):
                 await self._quotas.release(reservation)
             raise
         try:

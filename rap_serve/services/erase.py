@@ -8,7 +8,7 @@ from rap_serve.domain.catalogue import Jobs, Owners, Quotas, Replies, Shares, Te
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.job import Job
 from rap_serve.domain.ports import Cache, MovableConcepts, SealedBlobs, SealedConcepts
-from rap_serve.domain.tenancy import Act, Caller, holdings
+from rap_serve.domain.tenancy import Act, Amounts, Caller, holdings
 from rap_serve.services.run_jobs import Progress, queued
 from rap_serve.services.share import changing
 
@@ -104,6 +104,7 @@ class Purge:
     async def _purged(self, owner: Owner) -> dict[str, Any]:
         """What was found and removed of an erased owner, by store."""
         async with self._cache.writing(owner):
+            await self._quotas.correct(owner, Amounts())  # from here on nothing is missed
             memory = await self._memory.purge(owner)
             await self._shelves.clear(owner)
             await self._quotas.correct(owner, holdings((await self._memory.library(owner)).concepts))

@@ -9,7 +9,7 @@ from rap_serve.domain.catalogue import Jobs, Owners, Shelves, Tenants
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import TenantNotFound
 from rap_serve.domain.job import Job
-from rap_serve.domain.ports import Cache, MovableConcepts
+from rap_serve.domain.ports import Cache, ConceptMemory, MovableConcepts
 from rap_serve.domain.tenancy import Act, Caller, checked_shelf
 from rap_serve.services.run_jobs import Progress, queued
 
@@ -51,8 +51,10 @@ class Move:
     go on. What was left behind is cleared after the grace period; until then moving back is as easy.
     """
 
-    def __init__(self, *, memory: MovableConcepts, owners: Owners, cache: Cache) -> None:
+    def __init__(self, *, memory: MovableConcepts, concepts: ConceptMemory, owners: Owners, cache: Cache) -> None:
+        """``concepts``: the same memory as its readers have it, who are told where a part of it is missing."""
         self._memory = memory
+        self._concepts = concepts
         self._owners = owners
         self._cache = cache
 
@@ -76,6 +78,7 @@ class Move:
         async for owner in self._after(job.tenant, after):
             async with self._cache.writing(owner) as write:
                 write.require_alone()
+                await self._concepts.library(owner)
                 receipt = await self._memory.move(owner, str(job.wanted["shelf"]))
             counts = {"owners": counts["owners"] + 1, "concepts": counts["concepts"] + receipt.concepts}
             kept = {**progress.job.kept, "user": owner.user}

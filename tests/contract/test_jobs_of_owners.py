@@ -31,6 +31,7 @@ from rap_serve.adapters.milvus_shelves import ShelvedMemory
 from rap_serve.adapters.pictures import PictureLoader
 from rap_serve.adapters.sealed_blobs import SealedBlobStore
 from rap_serve.adapters.sealed_memory import SealedMemory
+from rap_serve.adapters.whole_memory import WholeMemory
 from rap_serve.adapters.zip_packs import ZipPack, zipped
 from rap_serve.domain.catalogue import Attempt, Reply
 from rap_serve.domain.concept import EmbeddingSpace, Owner, new_ulid
@@ -149,7 +150,8 @@ def place_of(
         SqlQuotas(database),
         SqlJobs(database, hold_seconds=hold_seconds),
     )
-    memory, cache = SealedMemory(shelved, owners, space=space_of(models)), LocalCache(max_bytes=10_000_000)
+    memory = SealedMemory(WholeMemory(shelved, quotas), owners, space=space_of(models))
+    cache = LocalCache(max_bytes=10_000_000)
     blobs, pictures = SealedBlobStore(FsspecBlobStore(str(folder / "blobs")), owners), PictureLoader(LimitSettings())
     recall, commit = Recall(memory, cache, embedding), Commit(cache=cache, quotas=quotas, owners=owners)
     enrol = Enrol(detector=models, models=embedding, blobs=blobs, pictures=pictures, fallback=("object",))
@@ -177,7 +179,7 @@ def place_of(
     )
     take_in = Import(blobs=blobs, pictures=pictures, recall=recall, remember=remember, open_pack=opened)
     give_out = Export(blobs=blobs, pictures=pictures, recall=recall, zipped=zipped)
-    shelves, move = SqlShelves(database), Move(memory=shelved, owners=owners, cache=cache)
+    shelves, move = SqlShelves(database), Move(memory=shelved, concepts=memory, owners=owners, cache=cache)
     work = {
         "import": take_in,
         "export": give_out,

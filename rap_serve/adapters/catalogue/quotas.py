@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Table, case, delete, func, insert, select, update
 
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.owners import at, know
 from rap_serve.adapters.catalogue.schema import owners, reservations, tenants
-from rap_serve.domain.catalogue import Reservation
+from rap_serve.domain.catalogue import Counted, Reservation
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import QuotaExceeded, TenantNotFound
 from rap_serve.domain.tenancy import Amounts
@@ -101,6 +101,16 @@ class SqlQuotas:
     async def correct(self, owner: Owner, actual: Amounts) -> None:
         """See Quotas."""
         await self._database.write(lambda connection: _correct(connection, owner, actual))
+
+    async def counted(self, owner: Owner) -> Counted:
+        """See Quotas."""
+        theirs = (reservations.c.tenant == owner.tenant) & (reservations.c.user == owner.user)
+        change = reservations.c.concepts
+        settled = select(owners.c.concepts).where(at(owner)).scalar_subquery()
+        rising, falling = (func.sum(case((side, change), else_=0)) for side in (change > 0, change < 0))
+        query = select(settled, rising, falling).where(theirs)
+        found = await self._database.read(lambda connection: connection.execute(query).one())
+        return Counted(*(int(value or 0) for value in found))
 
     async def held(self, tenant: str) -> Amounts:
         """See Quotas."""
