@@ -194,6 +194,8 @@ class Unavailable(RapError):
 class Incomplete(Unavailable):
     """The concept memory does not find all that it holds of a user. What was to be written was not."""
 
+    code = "memory_incomplete"
+
 
 class DeadlineExceeded(RapError):
     """The time that the request gave itself, or that it may take at most, is over."""
