@@ -1,6 +1,8 @@
 """The processes of one home's service: found, followed and ended."""
 
+import contextlib
 import os
+import random
 import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +19,9 @@ MARK = "RAP_SERVICE_HOME"
 
 GRACE_SHARE = 0.7
 """Of the timeout, for the service to stop by itself; the rest is for finding and killing what is left."""
+
+QUIET_PORTS = range(20_000, 32_768)
+"""Between the ports of Ray's workers and those that Linux gives to outgoing connections."""
 
 KILL_SECONDS = 3.0
 _POLL_SECONDS = 0.2
@@ -65,10 +70,15 @@ def serves(arguments: Sequence[str], directory: Path, home: Home) -> bool:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on.
+
+    One that the system would choose, it may give to some connection before somebody listens on it.
+    """
+    while True:
+        port = random.SystemRandom().choice(QUIET_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _serves(process: psutil.Process, home: Home) -> bool:
