@@ -120,7 +120,7 @@ class Forget:
         await self._enrol.discard(owner, gone.avatars)
 
     async def _forgotten(self, owner: Owner, concept_id: str, expected_version: int | None) -> Concept:
-        async with self._commit(owner, Amounts()) as write:
+        async with self._commit(owner, Amounts(concepts=-1)) as write:
             gone, write.moment = await self._memory.delete(
                 owner, concept_id, expected_version=expected_version, after=write.after
             )
