@@ -8,7 +8,7 @@ from rap_serve.adapters.open_clip import OpenClipEmbedder
 from rap_serve.adapters.paced import Paced
 from rap_serve.adapters.threads import Threads
 from rap_serve.adapters.yolo_world import Prepared, YoloWorldDetector
-from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
+from rap_serve.domain.deadline import NEVER, Deadline, given
 from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.region import Pixels, Region
 from rap_serve.observability.attributes import REGIONS, WORDS
@@ -41,7 +41,6 @@ class DetectorDeployment:
             threads=settings.threads,
         )
         self._preparing = Threads(torch.get_num_threads(), "prepare")
-        self._computing = Threads(1, "forward")
         self._latency = Latency()
         self._batched.set_max_batch_size(settings.batch.max_size)
         self._paced = Paced(
@@ -81,4 +80,4 @@ class DetectorDeployment:
     async def _batched(
         self, prepared: list[Prepared], deadlines: list[Deadline]
     ) -> list[tuple[Region, ...] | DeadlineExceeded]:
-        return await self._computing.run(in_time, prepared, deadlines, self._paced.forward)
+        return await self._paced.forward(prepared, deadlines)

@@ -12,7 +12,7 @@ from deployments.scaling import Latency
 from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder, crops_in
 from rap_serve.adapters.paced import Paced
 from rap_serve.adapters.threads import Threads
-from rap_serve.domain.deadline import NEVER, Deadline, given, in_time
+from rap_serve.domain.deadline import NEVER, Deadline, given
 from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.region import BoxXyxy, Pixels
@@ -38,7 +38,6 @@ class EmbedderDeployment:
             threads=settings.threads,
         )
         self._preparing = Threads(torch.get_num_threads(), "prepare")
-        self._computing = Threads(1, "forward")
         self._latency = Latency()
         self._most = settings.batch.max_size
         self._batched.set_max_batch_size(self._most)
@@ -82,7 +81,7 @@ class EmbedderDeployment:
 
     @serve.batch(batch_size_fn=crops_in)  # type: ignore[untyped-decorator]
     async def _batched(self, crops: list[Crops], deadlines: list[Deadline]) -> list[Matrix | DeadlineExceeded]:
-        return await self._computing.run(in_time, crops, deadlines, self._paced.forward)
+        return await self._paced.forward(crops, deadlines)
 
     def _rows(self, crops: Sequence[Crops]) -> list[Matrix]:
         rows = self._embedder.forward(Crops.joined(crops))

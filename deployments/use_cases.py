@@ -34,7 +34,7 @@ from rap_serve.adapters.whole_memory import WholeMemory
 from rap_serve.adapters.zip_packs import ZipPack, zipped
 from rap_serve.api.deps import UseCases
 from rap_serve.domain.catalogue import Quotas, RateLimits, Seals
-from rap_serve.domain.concept import EmbeddingSpace, Owner
+from rap_serve.domain.concept import EmbeddingSpace
 from rap_serve.domain.match import AuthorisationPolicy
 from rap_serve.domain.pace import Pace
 from rap_serve.domain.ports import Cache, Detector, Embedder
@@ -288,17 +288,13 @@ def _embedding_models(settings: Settings, models: Models, tracing: Tracing) -> l
 
 
 def _shelf(settings: MilvusSettings, space: EmbeddingSpace, shelf: str, quotas: Quotas) -> MilvusMemory:
-    async def held(owner: Owner) -> int:
-        counted = await quotas.counted(owner)
-        return counted.least + counted.rising
-
     return MilvusMemory(
         uri=settings.uri,
         token=settings.token.get_secret_value(),
         space=space,
         timeout_seconds=settings.timeout_seconds,
         prefix=f"rap_{shelf}" if shelf else "rap",
-        held=held,
+        counted=quotas.counted,
     )
 
 

@@ -7,7 +7,6 @@ import re
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -38,6 +37,8 @@ from rap_serve.adapters.milvus_schema import (
     with_embeddings,
 )
 from rap_serve.adapters.milvus_tables import Job, Tables
+from rap_serve.adapters.threads import Threads
+from rap_serve.domain.catalogue import Counted
 from rap_serve.domain.concept import MAX_VERSIONS, Concept, ConceptVersion, EmbeddingSpace, Owner, Vector
 from rap_serve.domain.errors import ConceptNotFound, InvalidInput, Unavailable, VersionMismatch, name_taken
 from rap_serve.domain.library import Library
@@ -73,20 +74,20 @@ class MilvusMemory:
         space: EmbeddingSpace,
         timeout_seconds: float = 10.0,
         prefix: str = "rap",
-        held: Callable[[Owner], Awaitable[int]] | None = None,
+        counted: Callable[[Owner], Awaitable[Counted]] | None = None,
     ) -> None:
         """``space``: where a caller names none; ``prefix``: of the collections' names. Connects on first use.
 
-        ``held``: how many concepts an owner has with the write that asks. Where fewer are found, nothing is taken for
-        a dead writer's.
+        ``counted``: how many concepts an owner has, the write that asks among those under way. Where fewer are found,
+        nothing is taken for a dead writer's.
         """
         if space.dim > MAX_DIM:
             raise InvalidInput(f"Embeddings of {space.dim} numbers are too long; the limit is {MAX_DIM}.")
         self._tables = Tables(uri=uri, token=token, prefix=prefix)
         self._space = space
         self._timeout = timeout_seconds
-        self._held = held or _unknown
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="milvus")
+        self._counted = counted
+        self._threads = Threads(THREADS, "milvus")
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._swept: set[str] = set()
         self._flushing: asyncio.Task[None] | None = None
@@ -175,7 +176,7 @@ class MilvusMemory:
         """Ends the connection and its threads."""
         if self._flushing is not None:
             await asyncio.wait([self._flushing])
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        await self._threads.close()
         self._tables.close()
 
     def _library(self, owner: Owner, space: EmbeddingSpace, job: Job) -> Library:
@@ -334,15 +335,15 @@ class MilvusMemory:
     async def _swept_after(self, owner: Owner, write: Job) -> None:
         """Removes what dead writers left, once per process and owner, and again after a write that failed."""
         try:
-            held = await self._held(owner)
-            await self._in_thread(lambda job: self._sweep(owner, held, job), Job(self._timeout, write.moment))
+            expected = (await self._counted(owner)).expected if self._counted else 0
+            await self._in_thread(lambda job: self._sweep(owner, expected, job), Job(self._timeout, write.moment))
         except Unavailable:
             _log.warning("what dead writers left stays until the next write")
 
-    def _sweep(self, owner: Owner, held: int, job: Job) -> None:
+    def _sweep(self, owner: Owner, expected: int, job: Job) -> None:
         heads = self._heads(owner, "version > 0", job)
         current = {(r["concept_id"], r["version"]) for r in newest(heads)}
-        if len(current) < held:
+        if len(current) < expected:
             return  # Milvus does not find all of its rows just now
         old = [r["pk"] for r in heads if (r["concept_id"], r["version"]) not in current]
         condition = f"{of_owner(owner)} and written_at < {time.time_ns() // 1_000_000 - GRACE_MS}"
@@ -427,11 +428,7 @@ class MilvusMemory:
             with self._tables.turn(job):
                 return work(job)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
-
-
-async def _unknown(_: Owner) -> int:
-    return 0
+        return await self._threads.run(run)
 
 
 def _check_version(concept_id: str, heads: list[Row], expected: int | None) -> None:

@@ -4,6 +4,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from rap_serve.adapters.threads import Threads
+from rap_serve.domain.deadline import Deadline, in_time
+from rap_serve.domain.errors import DeadlineExceeded
 from rap_serve.domain.gathering import Gathering
 from rap_serve.observability.batches import BatchMetrics
 
@@ -13,7 +16,7 @@ T = TypeVar("T")
 
 
 class Paced(Generic[Item, Row]):
-    """Around a forward pass that takes many items and gives as many rows. Passes come one at a time."""
+    """Around a forward pass that takes many items and gives as many rows. Passes come one at a time, in one thread."""
 
     def __init__(
         self,
@@ -29,9 +32,13 @@ class Paced(Generic[Item, Row]):
         self._gathering = Gathering(most_seconds=most_seconds)
         self._metrics = metrics
         self._last_seconds = 0.0
+        self._thread = Threads(1, "forward")
 
-    def forward(self, items: Sequence[Item]) -> list[Row]:
-        """The rows of a batch; to be called in a thread."""
+    async def forward(self, items: Sequence[Item], deadlines: Sequence[Deadline]) -> list[Row | DeadlineExceeded]:
+        """The rows of a batch, of those that somebody still waits for when their turn has come; see ``in_time``."""
+        return await self._thread.run(in_time, items, deadlines, self._timed)
+
+    def _timed(self, items: Sequence[Item]) -> list[Row]:
         size, began = self._size(items), time.monotonic()
         self._gathering.began(size, began)
         try:

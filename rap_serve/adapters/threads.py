@@ -23,3 +23,7 @@ class Threads:
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``work`` returns."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
+
+    async def close(self) -> None:
+        """Returns once what was begun has ended; the rest is dropped."""
+        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)

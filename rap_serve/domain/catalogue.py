@@ -204,6 +204,11 @@ class Counted:
         """There are no fewer, whatever comes of the writes that are not settled."""
         return self.settled + self.falling
 
+    @property
+    def expected(self) -> int:
+        """So many there are once all of them have happened."""
+        return self.least + self.rising
+
 
 class Quotas(Protocol):
     """What owners hold, counted exactly: the sum of all writes that were settled, and of those under way."""

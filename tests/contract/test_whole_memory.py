@@ -37,12 +37,7 @@ async def commit(quotas: SqlQuotas, owners: SqlOwners) -> Commit:
 @pytest.fixture
 async def beneath(milvus_uri: str, quotas: SqlQuotas) -> AsyncIterator[MilvusMemory]:
     """The memory itself, which can lose rows and not know of it."""
-
-    async def held(owner: Owner) -> int:
-        counted = await quotas.counted(owner)
-        return counted.least + counted.rising
-
-    memory = MilvusMemory(uri=milvus_uri, space=SPACE, held=held)
+    memory = MilvusMemory(uri=milvus_uri, space=SPACE, counted=quotas.counted)
     yield memory
     await memory.close()
 
@@ -105,7 +100,7 @@ async def test_a_write_under_way_explains_what_is_missing(
 
 
 async def test_what_cannot_be_seen_is_not_cleaned_up(
-    milvus_uri: str, beneath: MilvusMemory, commit: Commit, stored: list[Concept], owner: Owner
+    milvus_uri: str, beneath: MilvusMemory, quotas: SqlQuotas, commit: Commit, stored: list[Concept], owner: Owner
 ) -> None:
     """The history of a concept whose row a restarted Milvus does not find yet is not a dead writer's."""
     _, mug = stored
@@ -114,8 +109,8 @@ async def test_what_cannot_be_seen_is_not_cleaned_up(
         await beneath.put(edited, expected_version=version - 1)
     rows = (await beneath.records(owner)).concepts
     beneath._tables.delete(beneath._tables.concepts, [r["pk"] for r in rows if r["concept_id"] == mug.id], Job(20))
-    for held, left in ((beneath._held, 2), (None, 0)):
-        restarted = MilvusMemory(uri=milvus_uri, space=SPACE, held=held)
+    for counted, left in ((quotas.counted, 2), (None, 0)):
+        restarted = MilvusMemory(uri=milvus_uri, space=SPACE, counted=counted)
         new = concept(owner, f"new-{left}")
         async with commit(owner, holdings([new])):
             await restarted.put(new, expected_version=None)

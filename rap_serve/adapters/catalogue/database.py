@@ -6,7 +6,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, make_url, select, update
@@ -14,6 +13,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
 from rap_serve.adapters.catalogue.schema import clock, metadata
+from rap_serve.adapters.threads import Threads
 from rap_serve.domain.errors import Unavailable
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class Database:
     def __init__(self, url: str) -> None:
         """``url``: SQLAlchemy's, ``sqlite:///file`` or ``postgresql+psycopg://...``. Connects on first use."""
         self._engine = _engine(url)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="catalogue")
+        self._threads = Threads(THREADS, "catalogue")
         self._creating = threading.Lock()
         self._created = False
 
@@ -47,7 +47,7 @@ class Database:
 
     async def close(self) -> None:
         """Ends the connections."""
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        await self._threads.close()
         self._engine.dispose()
 
     async def _in_thread(self, work: Callable[[Connection], T], *, writes: bool) -> T:
@@ -58,7 +58,7 @@ class Database:
                     return work(connection)
 
         # A transaction that was begun is seen to its end even by a caller that is cancelled.
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, run))
+        return await asyncio.shield(self._threads.run(run))
 
     def _create(self) -> None:
         """The tables and the clock's row, whoever makes them first."""
