@@ -4,11 +4,16 @@ Time here is virtual: what a tenant is served moves its own clock on by cost ove
 furthest behind goes next. Who comes back after a pause starts from where the line is: nobody saves up for later.
 """
 
+import heapq
+import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from rap_serve.domain.errors import InvalidInput
+
+ROUNDING = 1e-9
 
 T = TypeVar("T")
 
@@ -123,3 +128,16 @@ class FairLine(Generic[T]):
         gone = [t for t, a in self._accounts.items() if not a.waiting and a.start <= self._now]
         for tenant in gone:
             del self._accounts[tenant]
+
+
+def foreseen_wait(free_in: Iterable[float], *, ahead: float, held: float, slots: int = 1) -> float:
+    """Seconds until somebody has so many slots.
+
+    ``free_in``: seconds until each slot there is becomes free; ``ahead``: what goes before, in seconds of one slot;
+    ``held``: seconds for which one of that holds a slot.
+    """
+    frees = list(free_in)
+    heapq.heapify(frees)
+    for _ in range(math.ceil(ahead / held - ROUNDING)):
+        heapq.heapreplace(frees, frees[0] + held)
+    return heapq.nsmallest(slots, frees)[-1]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from rap_serve.domain.errors import ClusterFull, Overloaded, OverShare
-from rap_serve.domain.fairness import FairLine, Waiting
+from rap_serve.domain.fairness import FairLine, Waiting, foreseen_wait
 from rap_serve.domain.pace import Pace
 
 LaneName: TypeAlias = Literal["models", "memory"]
@@ -101,7 +101,7 @@ class Lane:
         self._weight = weight
         self._metrics = metrics
         self._line: FairLine[Turn] = FairLine(bound=places)
-        self._under_way: set[Waiting[Turn]] = set()
+        self._under_way: dict[Waiting[Turn], float] = {}  # since when
         self._seconds: defaultdict[str, float] = defaultdict(lambda: FIRST_GUESS_SECONDS)
         self._asked: dict[str, float] = {}
         self._next_over = 0.0
@@ -112,7 +112,7 @@ class Lane:
         if not len(self._line) and self._fits(work):
             return None
         weight = self._weight(tenant)
-        wait = (self._line.ahead(tenant, weight) + self._cost(work)) / self._pace.slots
+        wait = self._foreseen(self._line.ahead(tenant, weight), work)
         if wait <= self._wait_seconds and self._line.has_room(tenant):
             return None
         reason: Reason = "over_share" if self._over_share(tenant, weight, work) else "full"
@@ -156,7 +156,7 @@ class Lane:
         """Lets in whoever is next for as long as there are slots."""
         while (head := self._next()) is not None:
             self._line.take(head)
-            self._under_way.add(head)
+            self._under_way[head] = time.monotonic()
             head.item[1].set_result(None)
 
     def _next(self) -> Waiting[Turn] | None:
@@ -219,8 +219,19 @@ class Lane:
         return {tenant: at for tenant, at in self._asked.items() if now - at < LATELY_SECONDS}
 
     def _free(self, waiting: Waiting[Turn], cost: float) -> None:
-        self._under_way.remove(waiting)
+        del self._under_way[waiting]
         self._line.settle(waiting, cost)
+
+    def _foreseen(self, ahead: float, work: Work) -> float:
+        """Seconds until ``work`` begins. What was let in together becomes free together: averages would not know."""
+        now, frees, held = time.monotonic(), [0.0] * self._pace.slots, [self._seconds[work.kind]]
+        for other, since in self._under_way.items():
+            slots = other.item[0].slots
+            seconds = other.cost / slots
+            frees += [max(0.0, since + seconds - now)] * slots
+            held.append(seconds)
+        latest = sorted(frees)[-self._pace.slots :]
+        return foreseen_wait(latest, ahead=ahead, held=sum(held) / len(held), slots=min(work.slots, self._pace.slots))
 
     def _cost(self, work: Work) -> float:
         return self._seconds[work.kind] * work.slots

@@ -159,8 +159,8 @@ async def test_a_slot_is_free_again_however_it_ends(how: str) -> None:
 
 async def test_who_would_wait_too_long_is_told_at_once_and_when_to_come_again() -> None:
     """429 for who has more than its share, 503 for who is alone; others still get in."""
-    door = Door(slots=2, wait_seconds=0.9)
-    tasks = [asyncio.create_task(door.go("noisy", seconds=0.2)) for _ in range(4)]
+    door = Door(slots=2, wait_seconds=1.2)
+    tasks = [asyncio.create_task(door.go("noisy", seconds=0.2)) for _ in range(5)]
     await asyncio.sleep(0.01)
     alone = door.lane.refusal("noisy", WIDE)
     assert alone is not None and alone.reason == "full" and isinstance(alone.error(), ClusterFull)
@@ -187,7 +187,21 @@ async def test_retry_after_follows_from_how_fast_the_line_moves() -> None:
         for task in crowd:
             task.cancel()
         await asyncio.gather(*crowd, return_exceptions=True)
-    assert waits[1] == pytest.approx(21 * 0.5 - 0.1) and waits[4] == pytest.approx(21 * 0.5 / 4 - 0.1)
+    for slots, retry_in in waits.items():
+        assert retry_in == pytest.approx((20 / slots + 1) * 0.5 - 0.1, abs=0.05)
+
+
+async def test_slots_that_were_taken_together_are_known_to_become_free_together() -> None:
+    """A slot that frees soon is worth waiting for; with the same number under way, ones just taken are not."""
+    door = Door(slots=8, wait_seconds=0.3)
+    crowd = [asyncio.create_task(door.go("a", seconds=60)) for _ in range(8)]
+    await asyncio.sleep(0.01)
+    assert door.lane.refusal("b", CHAT) is not None
+    await asyncio.sleep(0.25)
+    assert door.lane.refusal("b", CHAT) is None
+    for task in crowd:
+        task.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
 
 
 async def test_the_line_is_bounded() -> None:

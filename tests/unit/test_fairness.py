@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rap_serve.domain.errors import InvalidInput
-from rap_serve.domain.fairness import FairLine, Waiting
+from rap_serve.domain.fairness import FairLine, Waiting, foreseen_wait
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """What is tried is what comes out, not how busy the machine is."""
@@ -159,3 +159,23 @@ def test_tenants_that_are_gone_are_forgotten(requests: list[tuple[int, float]]) 
         line.put(waiting(f"t{number}", cost))
         line.settle(took(line), 2 * cost)
     assert line.backlogs() == {} and not line._accounts
+
+
+@pytest.mark.parametrize(
+    ("free_in", "ahead", "slots", "wait"),
+    [
+        ([0.0, 1.0], 0.0, 1, 0.0),
+        ([0.0, 1.0], 0.0, 2, 1.0),
+        ([1.3, 1.3, 1.3], 0.0, 1, 1.3),
+        ([1.3, 1.3, 1.3], 2 * 1.3, 1, 1.3),
+        ([1.3, 1.3, 1.3], 3 * 1.3, 1, 2.6),
+        ([1.0, 0.1, 0.5], 1.3, 1, 0.5),
+        ([1.0, 0.1, 0.5], 3 * 1.3, 1, 1.4),
+        ([1.0, 0.1, 0.5], 3 * 1.3, 3, 2.3),
+    ],
+)
+def test_a_wait_is_foreseen_from_when_slots_become_free(
+    free_in: list[float], ahead: float, slots: int, wait: float
+) -> None:
+    """Each slot is held for 1.3 seconds by what goes before."""
+    assert foreseen_wait(free_in, ahead=ahead, held=1.3, slots=slots) == pytest.approx(wait)
