@@ -53,6 +53,7 @@ from rap_serve.observability.traced import TracedDetector, TracedEmbedder, Trace
 from rap_serve.observability.tracing import Tracing
 from rap_serve.observability.watched import WatchedCache, WatchedMllm
 from rap_serve.observability.watched_memory import WatchedMemory
+from rap_serve.services.accept_loss import AcceptLoss
 from rap_serve.services.administer import Administer
 from rap_serve.services.admit import Admit, Lane, LaneName
 from rap_serve.services.answer import Answer
@@ -202,6 +203,7 @@ async def wire(settings: Settings, models: Models, metrics: GatewayMetrics, trac
     return UseCases(
         authenticate=authenticate,
         administer=Administer(tenants, pepper=pepper, shelves=settings.milvus.shelves),
+        accept_loss=AcceptLoss(memory=shelved, cache=cache, quotas=quotas, audit=audit),
         embedding=embedding,
         reembed=StartReembedding(models=embedding, jobs=jobs, audit=audit),
         move=MoveTenant(shelves=shelves, tenants=tenants, jobs=jobs),

@@ -14,6 +14,7 @@ from rap_serve.domain.concept import Owner
 from rap_serve.domain.errors import InvalidInput
 from rap_serve.domain.ports import Pictures
 from rap_serve.domain.tenancy import Caller
+from rap_serve.services.accept_loss import AcceptLoss
 from rap_serve.services.administer import Administer
 from rap_serve.services.admit import Admit
 from rap_serve.services.answer import Answer
@@ -55,6 +56,7 @@ class UseCases:
 
     authenticate: Authenticate
     administer: Administer
+    accept_loss: AcceptLoss
     move: MoveTenant
     throttle: Throttle
     admit: Admit

@@ -126,6 +126,24 @@ def move(
 
 
 @friendly
+def accept_loss(
+    tenant: TenantArgument,
+    user: Annotated[str, typer.Argument(help="One whom 503 `memory_incomplete` keeps out for good.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Lets go what the memory lost of a user's concepts; what is left is served again. Restore a backup first."""
+    question = f"Let go what is missing of {user!r}? No restore brings it back after that."
+    if not yes and not typer.confirm(question, err=True):
+        raise typer.Exit(1)
+    with _client(home) as client:
+        loss = client.call("POST", f"{_tenant(tenant)}/users/{quote(user, safe='')}:accept-loss")
+    missing = max(0, loss["counted"] - loss["found"])
+    _say(loss, as_json, f"{user} has {loss['found']} concepts; {missing} of {loss['counted']} are let go.")
+
+
+@friendly
 def embedders(as_json: JsonOption = False, home: HomeOption = DEFAULT_HOME) -> None:
     """Lists the embedders that run, and which one answers."""
     with _client(home) as client:
@@ -312,6 +330,7 @@ def _written(amounts: dict[str, int | None]) -> str:
 
 
 app.command("move-tenant")(move)
+app.command("accept-loss")(accept_loss)
 app.command("re-embed")(reembed)
 for command in (embedders, tenants, create, limit, suspend, resume, erase, keys, issue, rotate, revoke, usage, audit):
     app.command(command.__name__)(command)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from rap_serve.adapters.catalogue.audit import SqlAudit
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.catalogue.quotas import SqlQuotas
@@ -14,7 +15,8 @@ from rap_serve.adapters.milvus_tables import Job
 from rap_serve.adapters.whole_memory import WholeMemory
 from rap_serve.domain.concept import Concept, Owner
 from rap_serve.domain.errors import ConceptNotFound, Incomplete, VersionMismatch
-from rap_serve.domain.tenancy import Amounts, Tenant, holdings
+from rap_serve.domain.tenancy import OPERATOR, Amounts, Caller, Tenant, holdings
+from rap_serve.services.accept_loss import AcceptLoss, Loss
 from rap_serve.services.commit import Commit
 from tests.contract.conftest import SPACE, concept
 
@@ -117,3 +119,30 @@ async def test_what_cannot_be_seen_is_not_cleaned_up(
         history = (await restarted.records(owner)).history
         assert sum(row["concept_id"] == mug.id for row in history) == left
         await restarted.close()
+
+
+async def test_a_loss_is_accepted_once_and_written_down(
+    database: Database,
+    beneath: MilvusMemory,
+    quotas: SqlQuotas,
+    commit: Commit,
+    stored: list[Concept],
+    owner: Owner,
+) -> None:
+    """Then what is left is all there is, and can be written to; where nothing is missing nothing happens."""
+    audit, cache = SqlAudit(database), LocalCache(max_bytes=1_000_000)
+    accept = AcceptLoss(memory=beneath, cache=cache, quotas=quotas, audit=audit)
+    operator = Caller("", "op", frozenset({OPERATOR}))
+    assert await accept(operator, owner) == Loss(counted=2, found=2)
+    await beneath.remove(owner, [stored[1].id])
+    assert await accept(operator, owner) == Loss(counted=2, found=1)
+    assert await accept(operator, owner) == Loss(counted=1, found=1)
+    acts = [a.act for a in await audit.page(owner.tenant, after="", limit=9)]
+    assert [(a.action, a.target, dict(a.detail)) for a in acts] == [
+        ("user.accept-loss", owner.user, {"counted": 2, "found": 1})
+    ]
+    assert await quotas.held(owner.tenant) == holdings(stored[:1])
+    memory = WholeMemory(beneath, quotas)
+    async with commit(owner, -holdings(stored[:1])):
+        await memory.delete(owner, stored[0].id)
+    assert not (await memory.library(owner)).concepts

@@ -157,6 +157,8 @@ def test_usage_is_counted_per_user_and_kind(service: RunningService, operator: h
         (TENANTS, {"id": "x", "limits": {"concepts": -1}}, 400),
         (TENANTS, {"id": "x", "surprise": 1}, 400),
         (f"{TENANTS}/nobody/keys", {}, 404),
+        (f"{TENANTS}/nobody/users/ann:accept-loss", {}, 404),
+        (f"{TENANTS}/default/users/a b:accept-loss", {}, 400),
         (f"{TENANTS}/default/keys", {"scopes": ["root"]}, 400),
         (f"{TENANTS}/default/keys", {"scopes": []}, 400),
         (f"{TENANTS}/default/keys", {"label": "x" * 129}, 400),
@@ -191,6 +193,8 @@ def test_the_command_line_runs_a_tenant(service: RunningService) -> None:
     assert name in {t["id"] for t in json.loads(rap("tenants", "--json"))}
     assert "key.issue" in rap("audit", "--tenant", name)
     assert key["shown"][:8] in rap("keys", name)
+    loss = json.loads(rap("accept-loss", name, "ann", "--yes", "--json"))
+    assert (loss["counted"], loss["found"]) == (0, 0)
     rap("revoke", name, key["id"])
     assert "requests" in rap("usage", name)
 

@@ -13,7 +13,7 @@ from rap_serve.api.pages import After, PageSize, page
 from rap_serve.api.routes.jobs import job_json
 from rap_serve.api.routes.usage import usage_json
 from rap_serve.api.schemas import EmbedderBody, KeyBody, MoveBody, RotateBody, TenantBody, TenantPatchBody
-from rap_serve.domain.concept import EmbeddingSpace
+from rap_serve.domain.concept import EmbeddingSpace, Owner
 from rap_serve.domain.errors import TenantNotFound
 from rap_serve.domain.tenancy import OPERATOR, ApiKey, Audited, Caller, Limits, Tenant
 from rap_serve.services.administer import Issued
@@ -64,6 +64,15 @@ async def move(tenant: str, body: MoveBody, request: Request, cases: UseCasesDep
     operator = _operator(request)
     grace, pause = body.grace_seconds, body.pause_seconds
     return job_json(await cases.move(operator, tenant, body.shelf, grace=grace, pause=pause))
+
+
+@router.post("/tenants/{tenant}/users/{user}:accept-loss")
+async def accept_loss(tenant: str, user: str, request: Request, cases: UseCasesDep) -> dict[str, Any]:
+    """Lets go what the memory lost of a user's concepts; the rest is served again."""
+    operator = _operator(request)
+    await cases.tenants.get(tenant)
+    loss = await cases.accept_loss(operator, Owner(tenant, user))
+    return {"object": "loss", "tenant": tenant, "user": user, **asdict(loss)}
 
 
 @router.get("/tenants/{tenant}/jobs/{job_id}")
