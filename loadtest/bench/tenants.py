@@ -98,26 +98,30 @@ class Filling(MilvusMemory):
 class Bench:
     """A gateway's memory, without the service around it, and a server of its own."""
 
-    def __init__(self, folder: Path, *, milvus: str, time_tick_ms: int, shelves: int) -> None:
-        (folder / "data").mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, *, server: Server, shelves: int) -> None:
         self.data = folder / "data"
-        self._server = _server(self.data, milvus, time_tick_ms)
-        self._database = Database(f"sqlite:///{folder / 'catalogue.sqlite3'}")
+        self._server = server
+        self.database = Database(f"sqlite:///{folder / 'catalogue.sqlite3'}")
         self._shelves = shelves
 
     def __enter__(self) -> "Bench":
         _started(self._server)
         uri = self._server.uri
-        self._shelved = ShelvedMemory(SqlShelves(self._database), lambda shelf: _shelf(uri, shelf))
-        self._owners = SqlOwners(self._database, master_key=MASTER_KEY)
-        self._memory = SealedMemory(self._shelved, self._owners, space=SPACE)
+        self.shelved = ShelvedMemory(SqlShelves(self.database), lambda shelf: _shelf(uri, shelf))
+        self._owners = SqlOwners(self.database, master_key=MASTER_KEY)
+        self._memory = SealedMemory(self.shelved, self._owners, space=SPACE)
         model = EmbeddingModel(SPACE, _NoEmbedder(), load_calibration(model_path("models/tiny/embedder")))
-        self._models = EmbeddingModels([model], SqlSpaces(self._database))
+        self._models = EmbeddingModels([model], SqlSpaces(self.database))
         self.forget()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.stop()
+
+    def restart(self) -> None:
+        """kill -9 of the server, and a new start; returns once it answers."""
+        self._server.stop()
+        _started(self._server)
 
     def forget(self) -> None:
         """Begins with no copies."""
@@ -126,7 +130,7 @@ class Bench:
     async def fill(self, many: int, concepts: int) -> None:
         """``many`` tenants with one user each; those that are missing."""
         query = select(known.c.tenant)
-        there = set(await self._database.read(lambda connection: list(connection.execute(query).scalars())))
+        there = set(await self.database.read(lambda connection: list(connection.execute(query).scalars())))
         shelves = defaultdict(list)
         for number in range(many):
             if owner_of(number).tenant not in there:
@@ -140,26 +144,36 @@ class Bench:
         for shelf, some in tqdm(groups, desc="writes", mininterval=10):
             filling = Filling(self._server.uri, shelf)
             sealed = SealedMemory(filling, self._owners, space=SPACE)
-            await self._enter([owner_of(number) for number in some], shelf)
+            await self._enter([owner_of(number) for number in some], shelf, concepts)
             for owner in map(owner_of, some):
                 await sealed.add(owner, [concept(owner, n, rng) for n in range(concepts)])
             await asyncio.to_thread(filling.write)
             await filling.close()
 
-    async def _enter(self, some: Sequence[Owner], shelf: str) -> None:
-        """Into the catalogue, all at once, with a seal for each."""
-        of_tenants = [{"id": o.tenant, "state": "active", "created_at": 1, "revision": 0, "shelf": shelf} for o in some]
+    async def _enter(self, some: Sequence[Owner], shelf: str, concepts: int) -> None:
+        """Into the catalogue, all at once, with a seal for each and so many concepts counted."""
+        of_tenants = [
+            {"id": o.tenant, "state": "active", "created_at": 1, "revision": 0, "shelf": shelf, "concepts": concepts}
+            for o in some
+        ]
         seals = [closed(MASTER_KEY, os.urandom(KEY_BYTES), owner.scope) for owner in some]
         of_owners = [
-            {"tenant": owner.tenant, "user": owner.user, "created_at": 1, "shelf": shelf, "sealed_key": seal}
-            for owner, seal in zip(some, seals, strict=True)
+            {
+                "tenant": o.tenant,
+                "user": o.user,
+                "created_at": 1,
+                "shelf": shelf,
+                "sealed_key": seal,
+                "concepts": concepts,
+            }
+            for o, seal in zip(some, seals, strict=True)
         ]
 
         def work(connection: Connection) -> None:
             connection.execute(insert(tenants), of_tenants)
             connection.execute(insert(known), of_owners)
 
-        await self._database.write(work)
+        await self.database.write(work)
 
     async def check(self, many: int, concepts: int) -> None:
         """Raises where somebody has not got what was written."""
@@ -177,7 +191,7 @@ class Bench:
             (await self._recall(owner)).similarities(queries)  # the processor has forgotten the few among the many
         began = time.perf_counter()
         if kind == "nearest":
-            await self._shelved.nearest(owner, queries, k=5)
+            await self.shelved.nearest(owner, queries, k=5)
         else:
             (await self._recall(owner)).similarities(queries)
         return time.perf_counter() - began
@@ -199,8 +213,8 @@ class Bench:
 
     async def close(self) -> None:
         """Ends all connections."""
-        await self._shelved.close()
-        await self._database.close()
+        await self.shelved.close()
+        await self.database.close()
 
 
 class _NoEmbedder:
@@ -240,10 +254,17 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _server(data: Path, milvus: str, time_tick_ms: int) -> Server:
+def _server(folder: Path, milvus: str, time_tick_ms: int) -> Server:
+    data = folder / "data"
+    data.mkdir(parents=True, exist_ok=True)
     if milvus == "lite":
         return MilvusLiteServer(data, free_port())
-    return MilvusServer(data, programs=data.parent / "programs", time_tick_ms=time_tick_ms, port=free_port())
+    return MilvusServer(data, programs=folder / "programs", time_tick_ms=time_tick_ms, port=free_port())
+
+
+def _bench(folder: Path, options: argparse.Namespace) -> Bench:
+    server = _server(folder, options.milvus, options.time_tick_ms)
+    return Bench(folder, server=server, shelves=options.shelves)
 
 
 def _started(server: Server) -> None:
@@ -322,9 +343,8 @@ def main() -> None:
     parser.add_argument("--shelves", type=int, default=16)
     parser.add_argument("--reads", type=int, default=200)
     options = parser.parse_args()
-    settings = {"milvus": options.milvus, "time_tick_ms": options.time_tick_ms, "shelves": options.shelves}
     with ExitStack() as running:
-        few, many = (running.enter_context(Bench(options.folder / name, **settings)) for name in ("few", "many"))
+        few, many = (running.enter_context(_bench(options.folder / name, options)) for name in ("few", "many"))
         found = asyncio.run(run(few, many, options))
     print(json.dumps(found, indent=1))
 

@@ -60,13 +60,25 @@ class MilvusServer:
     """One server with its data in a folder.
 
     ``programs``: where the package is unpacked, once. ``time_tick_ms``: how long a read waits for what was just
-    written, at most. ``port``: kept across restarts; 0 takes a free one.
+    written, at most. ``sync_seconds``: how long rows are in its log alone. ``channels``: of its log; collections that
+    share one can lose rows when it is killed. ``port``: kept across restarts; 0 takes a free one.
     """
 
-    def __init__(self, data_dir: Path, *, programs: Path, time_tick_ms: int = 200, port: int = 0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        programs: Path,
+        time_tick_ms: int = 200,
+        sync_seconds: int = 10,
+        channels: int = 64,
+        port: int = 0,
+    ) -> None:
         self._data_dir = data_dir
         self._programs = programs
         self._time_tick_ms = time_tick_ms
+        self._sync_seconds = sync_seconds
+        self._channels = channels
         self._port = port
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -88,6 +100,8 @@ class MilvusServer:
         config = milvus.MilvusServerConfig(data_dir=str(self._data_dir))
         config.resolve_storage()
         config.set("proxy.timeTickInterval", self._time_tick_ms)
+        config.set("dataNode.segment.syncPeriod", self._sync_seconds)
+        config.set("rootCoord.dmlChannelNum", self._channels)
         config.write_config()
         with socket.create_server(("127.0.0.1", self._port)) as door, (self._data_dir / "server.log").open("ab") as log:
             self._port = door.getsockname()[1]
