@@ -71,6 +71,9 @@ def prepare_environment(home: Path) -> None:
     os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "rap_serve.api.proxy.middlewares")
     for name, value in REPLICAS.items():
         os.environ.setdefault(name, value)
+    os.environ.setdefault(
+        "RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5"
+    )  # by default 0.1, which others are kept waiting for
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     _prepare_way_in()

@@ -16,6 +16,7 @@ from ray.serve.llm.openai_api_models import ChatCompletionRequest, ErrorResponse
 from deployments.options import owner_routing, serve_options
 from rap_serve.adapters import vllm
 from rap_serve.adapters.held_pictures import HeldPictures
+from rap_serve.adapters.vllm_executor import keeping_executor
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.deadline import NEVER, Deadline, until
 from rap_serve.domain.sent import Lacking, SentTurn, joined
@@ -35,7 +36,7 @@ class MllmServer(LLMServer):  # type: ignore[misc]
         configure_logging()
         self._tracing = Tracing.of(tracing, "rap-mllm")
         self._held = HeldPictures(max_bytes=picture_bytes, idle_seconds=picture_seconds)
-        await super().__init__(llm_config)
+        await super().__init__(llm_config, engine_cls=keeping_executor(self._get_default_engine_class()))
 
     async def answer(
         self,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadtest.bench.raw_models import detect_all, embed_all, load_detector, load_embedder, regions_of
+from rap_serve.adapters.vllm_executor import IN_ONE_PROCESS
 from rap_serve.settings import Settings, model_path
 
 if TYPE_CHECKING:
@@ -38,8 +39,11 @@ class RawEngine:
 
     def __init__(self, settings: Settings) -> None:
         from vllm import LLM
+        from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
         engine = {"max_num_batched_tokens": SERVED_BATCHED_TOKENS, **settings.mllm.engine}
+        if engine.get("distributed_executor_backend") == IN_ONE_PROCESS:
+            engine["distributed_executor_backend"] = UniProcExecutor  # by its name vLLM does not take it on a CPU
         self._llm = LLM(model=model_path(settings.mllm.source), **engine)
 
     def run(self, requests: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import contextlib
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -23,7 +23,7 @@ Turn: TypeAlias = "tuple[Work, asyncio.Future[None]]"
 """Somebody's work, and what is done when it may begin."""
 
 KEPT_SHARE = 8
-"""One slot in so many is kept for tenants that hold less than their part, so that they need not wait for one."""
+"""At most one slot in so many is kept for tenants that hold none, so that they need not wait for one."""
 
 LATELY_SECONDS = 10.0
 """For so long a tenant that has asked counts as one that may ask again."""
@@ -80,8 +80,8 @@ class Lane:
     """A number of slots, and a fair line before them. A request costs the seconds for which it holds its slots.
 
     What that will be is guessed from others of its kind when it comes, and settled when it ends. Who holds its part
-    already, as long as there are others who might come, leaves the last free slots to them, and takes slots one by one
-    at the pace at which they become free: what began together would end together, and keep others waiting until then.
+    already leaves the last free slots to others who might come and hold none, and takes slots one by one at the pace
+    at which they become free: what began together would end together, and keep others waiting until then.
     """
 
     def __init__(
@@ -162,13 +162,14 @@ class Lane:
     def _next(self) -> Waiting[Turn] | None:
         """The first in the order of turns, or behind those that leave what is free to others, the first that may."""
         heads = self._line.heads()
-        over = self._over_part(heads)
+        lately, held = {*self._asked_lately(), *(head.tenant for head in heads)}, self._held_by_tenant()
+        over, without = self._over_part(heads, lately, held), len(lately - held.keys())
         for head in heads:
             work, turn = head.item
             if turn.cancelled():
                 self._line.drop(head)
                 return self._next()
-            if head in over and self._kept_from(work):
+            if head in over and self._kept_from(work, without):
                 continue
             if not self._fits(work):
                 self._pace.needed()
@@ -183,31 +184,41 @@ class Lane:
         held = self._held()
         return held == 0 or held + work.slots <= self._pace.slots
 
-    def _kept_from(self, work: Work) -> bool:
-        """Whether what is free is kept from who holds its part, altogether or until the pace allows it."""
+    def _kept_from(self, work: Work, without: int) -> bool:
+        """Whether what is free is kept from who holds its part, altogether or until the pace allows it.
+
+        ``without``: how many who might ask hold nothing.
+        """
         slots, early = self._pace.slots, self._next_over - time.monotonic()
         if early > 0 and self._alarm is None:
             self._alarm = asyncio.get_running_loop().call_later(early, self._wake)
-        return early > 0 or self._held() + work.slots > slots - slots // KEPT_SHARE
+        return early > 0 or self._held() + work.slots > slots - min(without, slots // KEPT_SHARE)
 
     def _wake(self) -> None:
         self._alarm = None
         self._go_on()
 
-    def _over_part(self, heads: Sequence[Waiting[Turn]]) -> set[Waiting[Turn]]:
-        """Those whose tenants, with them, hold more than their part, where there are others who might come."""
+    def _over_part(
+        self, heads: Sequence[Waiting[Turn]], lately: Set[str], held: Mapping[str, int]
+    ) -> set[Waiting[Turn]]:
+        """Those whose tenants, with them, hold more than their part, where there are others who might come.
+
+        ``lately``: who has asked; ``held``: slots by tenant.
+        """
         if not heads:
             return set()
-        lately = {*self._asked_lately(), *(head.tenant for head in heads)}
         each = self._pace.slots / sum(self._weight(tenant) for tenant in lately)
-        held: Counter[str] = Counter()
-        for other in self._under_way:
-            held[other.tenant] += other.item[0].slots
         return {
             head
             for head in heads
-            if len(lately) > 1 and held[head.tenant] and held[head.tenant] + head.item[0].slots > each * head.weight
+            if len(lately) > 1 and (has := held.get(head.tenant, 0)) and has + head.item[0].slots > each * head.weight
         }
+
+    def _held_by_tenant(self) -> Counter[str]:
+        held: Counter[str] = Counter()
+        for other in self._under_way:
+            held[other.tenant] += other.item[0].slots
+        return held
 
     def _held(self) -> int:
         """Slots in use."""
