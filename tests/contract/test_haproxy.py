@@ -1,6 +1,7 @@
 """What stands in front of the gateways: HAProxy, configured by Ray Serve and then by ``deployments/haproxy``."""
 
 import os
+import queue
 import re
 import socket
 import subprocess
@@ -23,13 +24,15 @@ from rap_serve.api.errors import answer_for
 from rap_serve.cli.process import free_port
 from rap_serve.domain.errors import Unavailable
 
+BODY = b"a question"
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 class Gateway:
-    """Answers ``/``, and takes every other request to its grave."""
+    """Answers ``/``, never what waits, and takes every other request to its grave. ``left``: who gave up waiting."""
 
     def __init__(self) -> None:
+        self.left: queue.Queue[bytes] = queue.Queue()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -43,7 +46,18 @@ class Gateway:
         with connection, suppress(ConnectionError):  # HAProxy's checks end as they please
             while (asked := connection.recv(65_536)).startswith((b"GET / ", b"GET /-/healthz ")):
                 connection.sendall(ANSWER)
+            if asked.startswith(b"POST /waits "):
+                self._wait(connection, asked)
+                return
             assert not asked or asked.startswith(b"GET /dies ")
+
+    def _wait(self, connection: socket.socket, asked: bytes) -> None:
+        """Takes in the body, and answers nothing."""
+        while not asked.endswith(BODY):
+            asked += connection.recv(65_536)
+        with suppress(ConnectionError):
+            connection.recv(1)
+        self.left.put(asked)
 
 
 @dataclass(frozen=True)
@@ -52,13 +66,16 @@ class Front:
 
     process: psutil.Process
     http: httpx.Client
+    gateway: Gateway
+    port: int
 
 
 @pytest.fixture
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """HAProxy with Ray's configuration, in front of one gateway."""
     folder = tmp_path_factory.mktemp("front")
-    server = ServerConfig("gateway", "127.0.0.1", Gateway().port)
+    gateway = Gateway()
+    server = ServerConfig("gateway", "127.0.0.1", gateway.port)
     backend = BackendConfig("rap", "/", app_name="rap", servers=[server])
     port = free_port()
     config = HAProxyConfig(
@@ -76,7 +93,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     with subprocess.Popen([HAPROXY, "-db", "-f", folder / "cfg"], env=environment) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http:
             _until_it_answers(http)
-            yield Front(psutil.Process(process.pid), http)
+            yield Front(psutil.Process(process.pid), http, gateway, port)
         process.kill()
 
 
@@ -105,6 +122,20 @@ def test_a_gateway_that_dies_is_a_503(front: Front) -> None:
         assert answer.status_code == expected.status_code and answer.content == expected.body
         assert answer.headers["content-type"] == expected.headers["content-type"]
         assert answer.headers["retry-after"] == expected.headers["retry-after"]
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.0005, 0.005])
+def test_who_leaves_before_the_answer_is_noticed(front: Front, pause: float) -> None:
+    """However long after its headers a body comes: a model's time is not spent on nobody."""
+    head = f"POST /waits HTTP/1.1\r\nhost: rap\r\ncontent-length: {len(BODY)}\r\n\r\n"
+    for _ in range(10):
+        with socket.create_connection(("127.0.0.1", front.port)) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.sendall(head.encode())
+            time.sleep(pause)
+            client.sendall(BODY)
+            time.sleep(0.05)
+        front.gateway.left.get(timeout=1)
 
 
 def test_what_it_is_given_is_named_where_it_is_missing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from loadtest.endless import endless_environment
 from tests.running_service import RunningService
 
 FREED_MS = 1_000
-TIMES = 15
+TIMES = 5
 
 pytestmark = pytest.mark.slow
 
