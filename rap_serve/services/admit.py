@@ -162,6 +162,8 @@ class Lane:
     def _next(self) -> Waiting[Turn] | None:
         """The first in the order of turns, or behind those that leave what is free to others, the first that may."""
         heads = self._line.heads()
+        if not heads:
+            return None
         lately, held = {*self._asked_lately(), *(head.tenant for head in heads)}, self._held_by_tenant()
         over, without = self._over_part(heads, lately, held), len(lately - held.keys())
         for head in heads:
@@ -205,8 +207,6 @@ class Lane:
 
         ``lately``: who has asked; ``held``: slots by tenant.
         """
-        if not heads:
-            return set()
         each = self._pace.slots / sum(self._weight(tenant) for tenant in lately)
         return {
             head

@@ -5,6 +5,9 @@ import time
 import httpx
 import pytest
 
+from loadtest.processes import role, service_processes
+from tests.running_service import RunningService
+
 EXPORT_SECONDS = 30
 
 
@@ -23,3 +26,9 @@ def test_metrics_are_in_prometheus_format_and_name_no_user(http: httpx.Client, u
         time.sleep(1)
     assert "# TYPE" in text and "serve_deployment" in text
     assert user not in text
+
+
+def test_the_engine_and_its_worker_are_one_process(service: RunningService) -> None:
+    """As the profile says, whatever Ray and vLLM make of it on a CPU."""
+    roles = [role(process) for process in service_processes(service.home)]
+    assert [name for name in roles if name.startswith("VLLM::")] == ["VLLM::EngineCore"]
