@@ -294,6 +294,8 @@ async def measured(few: Bench, many: Bench, options: argparse.Namespace) -> dict
         for _ in tqdm(range(options.reads), desc=kind, mininterval=10):
             queries = vectors.normal(size=(CROPS, SPACE.dim)).astype(np.float32)
             for name, bench, count in (("few", few, options.few), ("many", many, options.many)):
+                # else it begins where the other server's tick ended the one before, always as long before its own
+                await asyncio.sleep(rng.uniform(0, options.time_tick_ms / 1_000))
                 times[name].append(await bench.seconds(kind, owner_of(rng.randrange(count)), queries))
         figures[kind] = {
             f"{name}_p{share}_ms": round(1_000 * float(np.percentile(some, share)), 2)
