@@ -53,8 +53,8 @@ class Gateway:
 
     def _wait(self, connection: socket.socket, asked: bytes) -> None:
         """Takes in the body, and answers nothing."""
-        while not asked.endswith(BODY):
-            asked += connection.recv(65_536)
+        while not asked.endswith(BODY) and (more := connection.recv(65_536)):
+            asked += more
         with suppress(ConnectionError):
             connection.recv(1)
         self.left.put(asked)
@@ -124,16 +124,18 @@ def test_a_gateway_that_dies_is_a_503(front: Front) -> None:
         assert answer.headers["retry-after"] == expected.headers["retry-after"]
 
 
+@pytest.mark.parametrize("size", [len(BODY), 40_000, 400_000])
 @pytest.mark.parametrize("pause", [0.0, 0.0005, 0.005])
-def test_who_leaves_before_the_answer_is_noticed(front: Front, pause: float) -> None:
-    """However long after its headers a body comes: a model's time is not spent on nobody."""
-    head = f"POST /waits HTTP/1.1\r\nhost: rap\r\ncontent-length: {len(BODY)}\r\n\r\n"
+def test_who_leaves_before_the_answer_is_noticed(front: Front, pause: float, size: int) -> None:
+    """However large a body is, and however long after its headers it comes: no model works for nobody."""
+    body = BODY.rjust(size)
+    head = f"POST /waits HTTP/1.1\r\nhost: rap\r\ncontent-length: {size}\r\n\r\n"
     for _ in range(10):
         with socket.create_connection(("127.0.0.1", front.port)) as client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.sendall(head.encode())
             time.sleep(pause)
-            client.sendall(BODY)
+            client.sendall(body)
             time.sleep(0.05)
         front.gateway.left.get(timeout=1)
 
