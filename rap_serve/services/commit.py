@@ -15,7 +15,7 @@ from rap_serve.domain.tenancy import Amounts, holdings
 
 OVERDUE_AT_ONCE = 50
 PAUSE_SECONDS = 10.0
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 5.0
 POLL_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
