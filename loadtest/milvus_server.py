@@ -20,9 +20,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--time-tick-ms", type=int, default=50, help="how long a read waits for the latest write")
     options = parser.parse_args()
-    (options.data / "data").mkdir(parents=True, exist_ok=True)
-    server = MilvusServer(options.data / "data", programs=options.data / "programs", port=options.port)
+    data, programs = options.data / "data", options.data / "programs"
+    data.mkdir(parents=True, exist_ok=True)
+    server = MilvusServer(data, programs=programs, time_tick_ms=options.time_tick_ms, port=options.port)
     try:
         while True:
             if not server.alive():
