@@ -54,6 +54,7 @@ MAX_PACK_BYTES = 16_000_000
 TURN_SECONDS = 5.0
 AWAY_SECONDS = 2.0  # a busy machine lets a call to Redis time out now and then, and a write that was refused costs more
 POLL_SECONDS = 0.02
+STORING_AT_ONCE = 64  # pictures whose features are on their way to Redis; of more, only this gateway keeps them
 SINCE = "rap:1:since"
 
 
@@ -102,6 +103,7 @@ class RedisCache:
         self._unsettled: dict[str, str] = {}
         self._libraries: ByteLru[tuple[Generation, Library]] = ByteLru(local_bytes)
         self._features: ByteLru[Features] = ByteLru(local_bytes // 4)
+        self._storing: set[asyncio.Task[None]] = set()
 
     async def generation(self, owner: Owner) -> Generation | None:
         """See Cache."""
@@ -144,9 +146,12 @@ class RedisCache:
         return None if data is None else decode_features(data)
 
     async def store_features(self, owner: Owner, key: str, features: Features) -> None:
-        """See Cache."""
+        """See Cache. Kept here at once, and in Redis soon: an answer does not wait for what only later ones need."""
         self._features.put((owner.scope, key), features, features_bytes(features))
-        await self._set_closed(owner, f"{_prefix(owner)}f:{key}", encode_features(features))
+        if len(self._storing) < STORING_AT_ONCE:
+            task = asyncio.create_task(self._set_closed(owner, f"{_prefix(owner)}f:{key}", encode_features(features)))
+            self._storing.add(task)
+            task.add_done_callback(self._storing.discard)
 
     @contextlib.asynccontextmanager
     async def writing(self, owner: Owner) -> AsyncIterator[Write]:
@@ -164,6 +169,7 @@ class RedisCache:
 
     async def purge(self, owner: Owner) -> int:
         """See Cache. The owner's generation and mark stay; they say nothing."""
+        await self._stored()
         own = self._libraries.drop_where(lambda key: key == owner.scope)
         own += self._features.drop_where(lambda key: isinstance(key, tuple) and key[0] == owner.scope)
         with contextlib.suppress(Unavailable):  # what nobody reads any more is gone within TTL_SECONDS
@@ -186,8 +192,13 @@ class RedisCache:
         return True
 
     async def close(self) -> None:
-        """Ends the connections."""
+        """Ends the connections, once all that was to be kept is."""
+        await self._stored()
         await self._redis.aclose()
+
+    async def _stored(self) -> None:
+        """Returns when all features given to be kept until now are in Redis, or were given up."""
+        await asyncio.gather(*self._storing, return_exceptions=True)
 
     async def _marked(self, owner: Owner) -> tuple[Generation | None, bool]:
         """Sets the mark, once it is this gateway's turn.

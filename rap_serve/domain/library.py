@@ -57,13 +57,17 @@ class Library:
         scores = queries @ self.matrix.T
         if np.array_equal(self.starts, np.arange(len(self.matrix))):
             return scores, np.zeros(scores.shape, np.int64)
-        ends = [*self.starts[1:], len(self.matrix)]
-        nothing = np.full((len(queries), 1), -np.inf, np.float32)
-        showing = np.where(self.shows, scores, -np.inf)
-        groups = [showing[:, s:e] if e > s else nothing for s, e in zip(self.starts, ends, strict=True)]
-        best = np.stack([g.max(axis=1) for g in groups], axis=1)
+        sizes = np.diff(self.starts, append=len(self.matrix))
+        seen, concept_of_row = np.flatnonzero(sizes), np.repeat(np.arange(len(sizes)), sizes)
+        place_of_row = np.arange(len(self.matrix)) - self.starts[concept_of_row]
+        best = np.full((len(queries), len(sizes)), -np.inf, np.float32)
+        places = np.zeros(best.shape, np.int64)
+        showing = np.where(self.shows, scores, np.float32(-np.inf))
+        best[:, seen] = np.maximum.reduceat(showing, self.starts[seen], axis=1)
+        best_places = np.where(showing == best[:, concept_of_row], place_of_row, len(self.matrix))
+        places[:, seen] = np.minimum.reduceat(best_places, self.starts[seen], axis=1)
         self._correct(scores, best)
-        return best, np.stack([g.argmax(axis=1) for g in groups], axis=1)
+        return best, places
 
     def _correct(self, scores: Matrix, best: Matrix) -> None:
         """Takes from ``best`` what is more like something that was mistaken for the concept than like the concept."""

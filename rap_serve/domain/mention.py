@@ -12,10 +12,11 @@ def mentioned(text: str, concepts: Sequence[Concept]) -> list[int]:
     ``<bo>`` is a mention, and so is ``bo`` as a whole word; case and Unicode form do not matter. Where
     names contain one another, the longest at a place counts.
     """
-    if not concepts:
+    folded = fold_name(text)
+    by_name = {name: i for i, concept in enumerate(concepts) if (name := concept.folded_name) in folded}
+    if not by_name:
         return []
-    by_name = {c.folded_name: i for i, c in enumerate(concepts)}
     longest_first = "|".join(re.escape(n) for n in sorted(by_name, key=len, reverse=True))
     pattern = re.compile(rf"<({longest_first})>|(?<![\w-])({longest_first})(?![\w-])")
-    found = [by_name[m[1] or m[2]] for m in pattern.finditer(fold_name(text))]
+    found = [by_name[m[1] or m[2]] for m in pattern.finditer(folded)]
     return list(dict.fromkeys(found))

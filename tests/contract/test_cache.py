@@ -15,7 +15,7 @@ from rap_serve.adapters.cache_codec import decode_features, decode_library, enco
 from rap_serve.adapters.catalogue.database import Database
 from rap_serve.adapters.catalogue.owners import SqlOwners
 from rap_serve.adapters.local_cache import LocalCache
-from rap_serve.adapters.redis_cache import Breaker, RedisAway, RedisCache
+from rap_serve.adapters.redis_cache import STORING_AT_ONCE, Breaker, RedisAway, RedisCache
 from rap_serve.domain.concept import Owner, new_ulid
 from rap_serve.domain.errors import Unavailable
 from rap_serve.domain.library import Library
@@ -467,6 +467,7 @@ async def test_copies_do_not_stay_forever(redis_server: RedisServer, owner: Owne
     generation = await generation_of(cache, owner)
     await cache.store_library(owner, generation, library_of(owner, "Bo"))
     await cache.store_features(owner, "picture", features())
+    await cache.close()  # features go to Redis beside the caller
     keys = await cache._redis.keys(f"rap:1:*{owner.user}*")
     assert len(keys) == 3
     assert all([await cache._redis.ttl(k) > 0 for k in keys])
@@ -558,7 +559,10 @@ async def test_what_redis_holds_is_closed(redis_server: RedisServer, owner: Owne
     generation = await generation_of(writer, owner)
     await writer.store_library(owner, generation, library_of(owner, "Xyzzy"))
     await writer.store_features(owner, "picture", features())
-    for key in await writer._redis.keys(f"rap:1:*{owner.user}*:[pf]:*"):
+    await writer.close()  # features go to Redis beside the caller
+    keys = await writer._redis.keys(f"rap:1:*{owner.user}*:[pf]:*")
+    assert len(keys) == 2
+    for key in keys:
         value = await writer._redis.get(key)
         assert b"Xyzzy" not in value and b"dog" not in value
     await seals.erase(owner, None)
@@ -578,3 +582,34 @@ async def test_all_copies_of_an_owner_are_dropped_together(cache: Cache, redis_s
     assert await cache.library(owner, await generation_of(cache, owner)) is None
     assert await cache.features(owner, "picture") is None
     assert names(await cache.library(neighbour, await generation_of(cache, neighbour))) == ["Bo"]
+
+
+async def test_features_reach_the_other_gateways(redis_server: RedisServer, owner: Owner) -> None:
+    """Without their maker waiting for it; a purge right afterwards finds them."""
+    await seals_of(redis_server).made(owner)
+    maker = gateway(redis_server, local_bytes=0)
+    await maker.store_features(owner, "picture", features())
+    assert await maker.purge(owner) == 1
+    await maker.store_features(owner, "picture", features())
+    await maker.close()
+    other = gateway(redis_server, local_bytes=0)
+    found = await other.features(owner, "picture")
+    assert found is not None and found.regions == features().regions
+    await other.close()
+
+
+async def test_features_of_a_crowd_are_kept_here_alone(own_redis: RedisServer, owner: Owner) -> None:
+    """A Redis that hangs makes nobody wait, and holds no more in this process than it may."""
+    cache = gateway(own_redis, timeout_seconds=2.0)
+    await seals_of(own_redis).made(owner)
+    assert await cache.available()
+    assert own_redis.process is not None
+    own_redis.process.send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    for number in range(3 * STORING_AT_ONCE):
+        await cache.store_features(owner, str(number), features())
+        assert await cache.features(owner, str(number)) is not None
+    assert time.monotonic() - started < 2.0
+    assert len(cache._storing) <= STORING_AT_ONCE
+    own_redis.process.send_signal(signal.SIGCONT)
+    await cache.close()
