@@ -60,8 +60,9 @@ def prepare_environment(home: Path) -> None:
     Ray's ports may be seen by others on the network, so they ask for a token; it lives as long as the service.
     Its workers run at low priority unless told otherwise, which on one machine starves the service first. A machine
     that is busy with other things takes longer to start it than it waits for by default. Pictures travel within calls:
-    each detour through the object store costs more than it spares. Serve's controller looks around ten times a second
-    by default, which others wait for where there are few cores.
+    each detour through the object store costs more than it spares. Where there are few cores, others wait for whatever
+    is done for nobody: by default Serve's controller looks around ten times a second, each replica counts up as often,
+    and as many workers as there are cores are kept for tasks that never come.
     """
     os.environ[MARK] = str(home)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -73,6 +74,8 @@ def prepare_environment(home: Path) -> None:
     for name, value in REPLICAS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")
+    os.environ.setdefault("RAY_SERVE_METRICS_EXPORT_INTERVAL_MS", "1000")
+    os.environ.setdefault("RAY_num_workers_soft_limit", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     _prepare_way_in()

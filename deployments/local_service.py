@@ -166,7 +166,10 @@ class LocalService:
 
 
 def start_ray(metrics_port: int) -> None:
-    """A Ray of our own; what it reads from the environment is set in ``deployments.local``."""
+    """A Ray of our own; what it reads from the environment is set in ``deployments.local``.
+
+    Its log monitor reads every line of every process to publish it for drivers, and this one does not listen.
+    """
     ray.init(
         address="local",
         num_cpus=LOGICAL_CPUS,
@@ -176,6 +179,7 @@ def start_ray(metrics_port: int) -> None:
         runtime_env={"env_vars": {"PYTHONPATH": str(PROJECT_ROOT)}},
         _metrics_export_port=metrics_port,
     )
+    ray._private.worker._global_node.kill_log_monitor()
 
 
 def with_secrets(settings: Settings, home: Path) -> Settings:
