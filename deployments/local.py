@@ -62,9 +62,9 @@ def prepare_environment(home: Path) -> None:
     Its workers run at low priority unless told otherwise, which on one machine starves the service first. A machine
     that is busy with other things takes longer to start it than it waits for by default. Pictures travel within calls:
     each detour through the object store costs more than it spares. Where there are few cores, others wait for whatever
-    is done for nobody: by default Serve's controller looks around ten times a second, each replica counts up as often,
-    and as many workers as there are cores are kept for tasks that never come. There, too, whoever wakes up takes the core
-    from who computes, thousands of times a second, unless all are batch work.
+    is done for nobody: by default Serve's controller looks around ten times a second, each replica exports its counts
+    as often, and idle workers are kept for tasks that never come. There, too, whoever wakes up takes the core from who
+    computes, thousands of times a second, unless all are batch work.
     """
     with contextlib.suppress(OSError):  # where that is forbidden it is only slower
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
