@@ -136,9 +136,12 @@ class Run:
         return dict(state)
 
     def keep(self, state: dict[str, Any], chapter: int) -> None:
-        """Remember the state (tensors, numbers, and lists or dicts of them) and that ``chapter`` comes next."""
+        """Remember the state (tensors, numbers, and lists or dicts of them) and that ``chapter`` comes next.
+
+        Once this returns, a run that dies goes on from here.
+        """
         from ray import train
-        from ray.train import Checkpoint
+        from ray.train import Checkpoint, CheckpointConsistencyMode
 
         figures = {"chapter": chapter, **(self.curve[-1] if self.curve else {})}
         if self.rank:
@@ -148,6 +151,7 @@ class Run:
             torch.save(state, Path(folder) / STATE)
             (Path(folder) / NOTES).write_text(json.dumps({"chapter": chapter, "curve": self.curve}))
             train.report(figures, checkpoint=Checkpoint.from_directory(folder))
+        train.get_all_reported_checkpoints(CheckpointConsistencyMode.COMMITTED)  # until then it is on its way only
 
 
 @contextmanager
