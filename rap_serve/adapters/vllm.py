@@ -45,7 +45,7 @@ def chat_request(
         "cache_salt": cache_salt,
     }
     if not sampling.whole:
-        request["stream_options"] = {"include_usage": True}
+        request["stream_options"] = {"include_usage": True, "continuous_usage_stats": sampling.usage_along}
     if sampling.stop:
         request["stop"] = list(sampling.stop)
     if sampling.seed is not None:
@@ -94,12 +94,15 @@ def whole(answer: dict[str, Any]) -> Delta:
 
 def _pieces(chunk: dict[str, Any]) -> Iterator[Delta]:
     _raise_for_error(chunk)
+    used = chunk.get("usage")
+    usage = Usage(used["prompt_tokens"], used["completion_tokens"]) if used else None
     for choice in chunk.get("choices", ()):
         text, reason = choice["delta"].get("content") or "", choice.get("finish_reason")
         if text or reason:
-            yield Delta(text, finish_reason="length" if reason == "length" else "stop" if reason else None)
-    if usage := chunk.get("usage"):
-        yield Delta(usage=Usage(usage["prompt_tokens"], usage["completion_tokens"]))
+            ended: FinishReason | None = "length" if reason == "length" else "stop" if reason else None
+            yield Delta(text, finish_reason=ended, usage=usage)
+    if usage and not chunk.get("choices"):
+        yield Delta(usage=usage)
 
 
 def _raise_for_error(payload: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ STATUS: dict[type[errors.RapError], int] = {
     errors.OverShare: 429,
     errors.ClusterFull: 503,
     errors.Unavailable: 503,
+    errors.Unwritten: 503,
     errors.Incomplete: 503,
     errors.DeadlineExceeded: 504,
 }

@@ -129,7 +129,10 @@ class MessageBody(Body):
 
 
 class StreamOptions(Body):
+    """``continuous_usage_stats`` is vLLM's: what was used so far is on every chunk, where usage is wanted at all."""
+
     include_usage: bool = False
+    continuous_usage_stats: bool = False
 
 
 class ChatBody(Body):

@@ -11,7 +11,7 @@ class Sampling:
     """How to draw the answer. ``temperature`` 0 is greedy.
 
     ``handles``: the only ``<names>`` that the answer may contain; None leaves it free. ``whole``: it is wanted as one
-    piece at its end, which costs less than piece by piece.
+    piece at its end, which costs less than piece by piece. ``usage_along``: every piece says what was used so far.
     """
 
     max_tokens: int = 128
@@ -21,6 +21,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     handles: tuple[str, ...] | None = None
     whole: bool = False
+    usage_along: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of an answer. The last one has the reason it ended and the usage.
+    """The next piece of an answer. The last one has the reason it ended and the usage, which others may have too.
 
     ``engine_milliseconds``: how long the first piece took where the model runs, None of the others.
     """

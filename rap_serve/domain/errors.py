@@ -26,6 +26,8 @@ RapError
 │   ├── OverShare         the tenant asks for more than its share while others wait
 │   └── ClusterFull       more is asked for, by all together, than can be answered in time
 ├── Unavailable           try again later: a part of the system cannot be reached
+│   └── Unwritten         so a write has not happened
+│       └── Incomplete
 └── DeadlineExceeded      nobody waits for the answer any more
 
 ``code`` is the stable word a client may branch on. One positional message, so that the errors
@@ -191,8 +193,12 @@ class Unavailable(RapError):
     code = "unavailable"
 
 
-class Incomplete(Unavailable):
-    """The concept memory does not find all that it holds of a user. What was to be written was not."""
+class Unwritten(Unavailable):
+    """What was to be written was surely not; of Unavailable alone nobody knows."""
+
+
+class Incomplete(Unwritten):
+    """The concept memory does not find all that it holds of a user."""
 
     code = "memory_incomplete"
 
@@ -201,6 +207,10 @@ class DeadlineExceeded(RapError):
     """The time that the request gave itself, or that it may take at most, is over."""
 
     code = "deadline_exceeded"
+
+
+NOTHING_WRITTEN = (Conflict, NotFound, Forbidden, Unwritten)
+"""The errors of a write that leave no doubt about it."""
 
 
 def name_taken(name: str) -> NameTaken:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from rap_serve.domain.catalogue import Owners, Quotas, Reservation
 from rap_serve.domain.concept import Owner
-from rap_serve.domain.errors import Conflict, Erased, Incomplete, NotFound, Unavailable
+from rap_serve.domain.errors import NOTHING_WRITTEN, Erased, Unavailable, Unwritten
 from rap_serve.domain.ports import Cache, ConceptMemory, Write
 from rap_serve.domain.tenancy import Amounts, holdings
 
@@ -41,14 +41,14 @@ class Commit:
 
     @contextlib.asynccontextmanager
     async def __call__(self, owner: Owner, amounts: Amounts, *, epoch: int | None = None) -> AsyncIterator[Change]:
-        """The write goes inside. Raises QuotaExceeded, Erased or Unavailable before it begins.
+        """The write goes inside. Raises QuotaExceeded, Erased or Unwritten before it begins.
 
         ``epoch``: of when the request came in; an owner who was erased since gets nothing stored. None where nothing
         is.
 
         Where nobody knows whether the write happened, the owner is counted anew later, by ``Recount``.
         """
-        reservation = await self._quotas.reserve(owner, amounts)
+        reservation = await self._reserved(owner, amounts)
         change, begun = Change(amounts=amounts), False
         try:
             async with self._cache.writing(owner) as write:
@@ -60,13 +60,22 @@ class Commit:
                 yield change
                 write.moment = change.moment
         except BaseException as error:
-            if not begun or isinstance(error, Conflict | NotFound | Incomplete):
-                await self._quotas.release(reservation)
+            if not begun or isinstance(error, NOTHING_WRITTEN):
+                with contextlib.suppress(Unavailable):  # then it is counted later
+                    await self._quotas.release(reservation)
+            if not begun and isinstance(error, Unavailable):
+                raise Unwritten(str(error)) from error
             raise
         try:
             await self._quotas.settle(replace(reservation, amounts=change.amounts))
         except Unavailable:
             _log.warning("a write is counted later")  # it happened, and its caller is told so
+
+    async def _reserved(self, owner: Owner, amounts: Amounts) -> Reservation:
+        try:
+            return await self._quotas.reserve(owner, amounts)
+        except Unavailable as error:
+            raise Unwritten(str(error)) from error
 
     async def _left_alone(self, reservation: Reservation) -> None:
         """Returns once no earlier write of the owner's is under way. Raises Unavailable."""

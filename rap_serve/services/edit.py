@@ -15,7 +15,7 @@ from rap_serve.domain.concept import (
     checked_metadata,
     checked_name,
 )
-from rap_serve.domain.errors import ConceptNotFound, Conflict, Forbidden, InvalidInput, NotFound, VersionMismatch
+from rap_serve.domain.errors import NOTHING_WRITTEN, ConceptNotFound, InvalidInput, NotFound, VersionMismatch
 from rap_serve.domain.ports import ConceptMemory
 from rap_serve.domain.tenancy import Amounts, holdings
 from rap_serve.services.commit import Commit
@@ -76,7 +76,7 @@ class Edit:
         try:
             async with self._commit(owner, holdings([edited]) + -holdings([current]), epoch=epoch) as write:
                 write.moment = await self._memory.put(edited, expected_version=current.version, after=write.after)
-        except (Conflict, NotFound, Forbidden):
+        except NOTHING_WRITTEN:
             await self._enrol.discard(owner, made)
             raise
         await self._enrol.discard(owner, (a for a in current.avatars if a not in kept))

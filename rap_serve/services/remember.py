@@ -20,14 +20,15 @@ from rap_serve.domain.concept import (
     new_ulid,
 )
 from rap_serve.domain.errors import (
+    NOTHING_WRITTEN,
     Conflict,
-    Forbidden,
     InvalidInput,
     NotFound,
     Overloaded,
     QuotaExceeded,
     RapError,
     Unavailable,
+    Unwritten,
     name_taken,
 )
 from rap_serve.domain.library import Library
@@ -106,7 +107,8 @@ class Remember:
         self._lookalike_confidence = lookalike_confidence
 
     async def __call__(self, owner: Owner, draft: ConceptDraft, attempt: Attempt | None = None) -> Remembered:
-        """Raises InvalidInput, NameTaken, QuotaExceeded, Erased, Overloaded or Unavailable; then nothing is kept.
+        """Raises InvalidInput, NameTaken, QuotaExceeded, Erased, Overloaded or Unavailable; then nothing is kept,
+        but where it is Unavailable and nobody knows whether the write has happened.
 
         ``attempt``: which one this is where the request has an idempotency key.
         """
@@ -121,7 +123,7 @@ class Remember:
         try:
             async with self._commit(owner, holdings([concept]), epoch=epoch) as write:
                 write.moment = await self._memory.put(concept, expected_version=None, after=write.after)
-        except (Conflict, NotFound, Forbidden):
+        except NOTHING_WRITTEN:
             await self._enrol.discard(owner, concept.avatars)
             raise
         return Remembered(concept, self._lookalikes(concept, library))
@@ -179,6 +181,9 @@ class Remember:
                 first = await self._stored(owner, concepts[:middle], epoch)
                 return first | await self._stored(owner, concepts[middle:], epoch)
             refused = {concepts[0].id: error}
+        except Unwritten:
+            await self._enrol.discard(owner, (a for c in concepts for a in c.avatars))
+            raise
         except (Conflict, NotFound) as error:
             refused = {c.id: error for c in concepts}
         await self._enrol.discard(owner, (a for c in concepts if c.id in refused for a in c.avatars))
@@ -193,7 +198,11 @@ class Remember:
         """The concept of a draft, its pictures stored; it is not."""
         _check(draft)
         avatars = await self._enrol(owner, draft.avatars, checked_category(draft.category))
-        return await self._concept(owner, draft, avatars, attempt)
+        try:
+            return await self._concept(owner, draft, avatars, attempt)
+        except RapError:
+            await self._enrol.discard(owner, avatars)
+            raise
 
     async def _concept(
         self, owner: Owner, draft: ConceptDraft, avatars: tuple[Avatar, ...], attempt: Attempt | None

@@ -29,13 +29,15 @@ from rap_serve.adapters.local_cache import LocalCache
 from rap_serve.adapters.milvus import MilvusMemory
 from rap_serve.adapters.milvus_shelves import ShelvedMemory
 from rap_serve.adapters.pictures import PictureLoader
+from rap_serve.adapters.redis_cache import RedisCache
 from rap_serve.adapters.sealed_blobs import SealedBlobStore
 from rap_serve.adapters.sealed_memory import SealedMemory
 from rap_serve.adapters.whole_memory import WholeMemory
 from rap_serve.adapters.zip_packs import ZipPack, zipped
+from rap_serve.cli.process import free_port
 from rap_serve.domain.catalogue import Attempt, Reply
 from rap_serve.domain.concept import EmbeddingSpace, Owner, new_ulid
-from rap_serve.domain.errors import ConceptNotFound, Erased, InvalidInput, JobNotFound, NotFound
+from rap_serve.domain.errors import ConceptNotFound, Erased, InvalidInput, JobNotFound, NotFound, Unwritten
 from rap_serve.domain.job import Job
 from rap_serve.domain.tenancy import Act, Amounts, Caller, Consumption, Limits, Tenant, holdings
 from rap_serve.services.commit import Commit
@@ -81,10 +83,11 @@ class Place:
     shelved: ShelvedMemory
     memory: SealedMemory
     blobs: SealedBlobStore
-    cache: LocalCache
+    cache: LocalCache | RedisCache
     quotas: SqlQuotas
     jobs: SqlJobs
     remember: Remember
+    edit: Edit
     recall: Recall
     transfers: StartTransfers
     erase: Erase
@@ -142,8 +145,9 @@ def place_of(
     *,
     hold_seconds: float = 10,
     embedding: EmbeddingModels | None = None,
+    redis: str = "",
 ) -> Place:
-    """The use cases over these."""
+    """The use cases over these. ``redis``: where the cache is; without it, it is this process's own."""
     embedding = embedding or embedding_models(models, SPACE_VERSION)
     owners, quotas, jobs = (
         SqlOwners(database, master_key=b"m" * 32),
@@ -151,7 +155,8 @@ def place_of(
         SqlJobs(database, hold_seconds=hold_seconds),
     )
     memory = SealedMemory(WholeMemory(shelved, quotas), owners, space=space_of(models))
-    cache = LocalCache(max_bytes=10_000_000)
+    shared = RedisCache(redis, seals=owners, embedder_version=SPACE_VERSION) if redis else None
+    cache = shared or LocalCache(max_bytes=10_000_000)
     blobs, pictures = SealedBlobStore(FsspecBlobStore(str(folder / "blobs")), owners), PictureLoader(LimitSettings())
     recall, commit = Recall(memory, cache, embedding), Commit(cache=cache, quotas=quotas, owners=owners)
     enrol = Enrol(detector=models, models=embedding, blobs=blobs, pictures=pictures, fallback=("object",))
@@ -209,6 +214,7 @@ def place_of(
         quotas=quotas,
         jobs=jobs,
         remember=remember,
+        edit=Edit(memory=memory, commit=commit, recall=recall, enrol=enrol),
         recall=recall,
         transfers=StartTransfers(jobs=jobs, blobs=blobs, open_pack=opened),
         erase=Erase(cache=cache, owners=owners, shares=SqlShares(database), tenants=SqlTenants(database), jobs=jobs),
@@ -527,19 +533,34 @@ async def test_a_concept_is_not_made_again_once_others_have_renamed_it(place: Pl
     assert await place.names(place.ann) == ["rex"]
 
 
-async def test_an_edit_is_not_made_again_over_later_ones(place: Place, models: InProcess) -> None:
+async def test_what_no_write_was_begun_for_leaves_no_picture(place: Place, models: InProcess, tmp_path: Path) -> None:
+    """Other gateways' copies cannot be told while Redis is away, so all writes are refused, and leave all as it was."""
+    alone = await place.remember(place.ann, await drafted("bo"))
+    kept = await place.blobs.keys(place.ann)
+    nowhere = f"redis://127.0.0.1:{free_port()}"
+    cut_off = place_of(place.tenant, tmp_path, place.database, place.shelved, models, redis=nowhere)
+    draft = await drafted("rex")
+    with pytest.raises(Unwritten):
+        await cut_off.remember(place.ann, draft)
+    with pytest.raises(Unwritten):
+        await cut_off.edit(place.ann, alone.concept.id, ConceptPatch(added_avatars=draft.avatars))
+    batch = await cut_off.remember.made(place.ann, [draft, await drafted("max")], known={})
+    assert len(await place.blobs.keys(place.ann)) == len(kept) + 2
+    with pytest.raises(Unwritten):
+        await cut_off.remember.stored(batch, known={})
+    assert await place.blobs.keys(place.ann) == kept
+    assert await place.quotas.held(place.tenant) == holdings([alone.concept])
+    await cut_off.cache.close()
+
+
+async def test_an_edit_is_not_made_again_over_later_ones(place: Place) -> None:
     """Its gateway died before it answered, somebody else edited, and then it was sent again with its key."""
-    owner, cache = Owner(place.tenant, "ann"), LocalCache(max_bytes=1_000_000)
-    loader = PictureLoader(LimitSettings())
-    enrol = Enrol(detector=models, models=place.embedding, blobs=place.blobs, pictures=loader, fallback=("object",))
-    commit = Commit(cache=cache, quotas=SqlQuotas(place.database), owners=place.owners)
-    edit = Edit(memory=place.memory, commit=commit, recall=Recall(place.memory, cache, place.embedding), enrol=enrol)
-    bo = concept(owner, "bo")
+    owner, bo = place.ann, concept(place.ann, "bo")
     await place.memory.put(bo, expected_version=None)
     attempt = Attempt(place.tenant, "k", "w", 1)
-    first = await edit(owner, bo.id, ConceptPatch(info="first"), attempt=attempt)
-    await edit(owner, bo.id, ConceptPatch(info="second"))
-    again = await edit(owner, bo.id, ConceptPatch(info="first"), attempt=replace(attempt, number=2))
+    first = await place.edit(owner, bo.id, ConceptPatch(info="first"), attempt=attempt)
+    await place.edit(owner, bo.id, ConceptPatch(info="second"))
+    again = await place.edit(owner, bo.id, ConceptPatch(info="first"), attempt=replace(attempt, number=2))
     assert (again.version, again.info) == (first.version, "first") and len(again.avatars) == 1
     (kept,) = (await place.memory.library(owner)).concepts
     assert (kept.version, kept.info) == (3, "second")

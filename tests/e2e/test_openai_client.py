@@ -74,6 +74,23 @@ def test_a_stream_gives_the_same_answer_with_usage_and_evidence_last(
     assert all("rap" not in (c.model_extra or {}) for c in chunks[:-1])
 
 
+def test_every_chunk_says_what_was_used_so_far_where_that_is_wanted(
+    client: openai.OpenAI, user: str, remembered: str
+) -> None:
+    """As vLLM's own server does it; load generators ask for it. It never goes back, and ends with the whole."""
+    stream = client.chat.completions.create(
+        model=MODEL,
+        messages=question(),
+        user=user,
+        stream=True,
+        stream_options={"include_usage": True, "continuous_usage_stats": True},  # type: ignore[typeddict-unknown-key]
+    )
+    chunks = list(stream)
+    used = [c.usage.completion_tokens for c in chunks if c.usage is not None]
+    assert len(used) >= len(chunks) - 1 and used == sorted(used) and used[0] < used[-1]
+    assert len({c.usage.prompt_tokens for c in chunks if c.usage is not None}) == 1
+
+
 def test_without_usage_the_evidence_rides_on_the_chunk_that_ends_the_text(
     client: openai.OpenAI, user: str, remembered: str
 ) -> None:

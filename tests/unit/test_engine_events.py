@@ -32,6 +32,22 @@ def test_an_answer_is_text_then_reason_then_usage() -> None:
     ]
 
 
+def test_a_piece_may_say_what_was_used_so_far() -> None:
+    """It stays one piece; the chunk that only has usage is one of its own."""
+    assert chat_request([], {}, Sampling(usage_along=True), model="m", cache_salt="s")["stream_options"] == {
+        "include_usage": True,
+        "continuous_usage_stats": True,
+    }
+    used = [{"prompt_tokens": 7, "completion_tokens": n} for n in (1, 2)]
+    first = event(choices=[{"delta": {"content": "Bo"}}], usage=used[0])
+    last = event(choices=[{"delta": {"content": "."}, "finish_reason": "stop"}], usage=used[1])
+    assert list(deltas([first, last, event(choices=[], usage=used[1])])) == [
+        Delta("Bo", usage=Usage(7, 1)),
+        Delta(".", finish_reason="stop", usage=Usage(7, 2)),
+        Delta(usage=Usage(7, 2)),
+    ]
+
+
 def test_an_answer_that_is_wanted_whole_is_one_piece() -> None:
     """The engine then makes no events, and one message crosses the cluster."""
     assert "stream_options" not in chat_request([], {}, Sampling(whole=True), model="m", cache_salt="s")

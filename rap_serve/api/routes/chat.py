@@ -14,7 +14,7 @@ from starlette.types import Send
 
 from rap_serve.api.deps import TimingsDep, UseCases, UseCasesDep, api_metrics, tenant
 from rap_serve.api.errors import envelope, status_of
-from rap_serve.api.schemas import ChatBody, ImageContent, MessageBody, TextContent, rap_json
+from rap_serve.api.schemas import ChatBody, ImageContent, MessageBody, StreamOptions, TextContent, rap_json
 from rap_serve.domain.chat import Delta, Sampling, Usage
 from rap_serve.domain.concept import Owner
 from rap_serve.domain.deadline import current, enforced
@@ -59,8 +59,7 @@ async def chat(body: ChatBody, request: Request, cases: UseCasesDep, timings: Ti
     answering = replace(answering, deltas=_counted(answering.deltas, owner, charge, cases))
     head = {"id": f"chatcmpl-{request.state.request_id}", "created": int(time.time()), "model": body.model}
     if body.stream:
-        with_usage = body.stream_options is not None and body.stream_options.include_usage
-        return _ClosedStream(_events(answering, head, with_usage), media_type="text/event-stream")
+        return _ClosedStream(_events(answering, head, _stream_options(body)), media_type="text/event-stream")
     return JSONResponse(await _completion(answering, head))
 
 
@@ -129,7 +128,16 @@ def _sampling(body: ChatBody, max_tokens: int) -> Sampling:
         seed=body.seed,
         stop=tuple(body.stop),
         whole=not body.stream,
+        usage_along=_usage_along(_stream_options(body)),
     )
+
+
+def _stream_options(body: ChatBody) -> StreamOptions:
+    return body.stream_options or StreamOptions()
+
+
+def _usage_along(options: StreamOptions) -> bool:
+    return options.include_usage and options.continuous_usage_stats
 
 
 async def _message(body: MessageBody, owner: Owner, cases: UseCases) -> Message:
@@ -160,7 +168,7 @@ async def _completion(answering: Answering, head: dict[str, Any]) -> dict[str, A
     }
 
 
-async def _events(answering: Answering, head: dict[str, Any], with_usage: bool) -> AsyncGenerator[str, None]:
+async def _events(answering: Answering, head: dict[str, Any], options: StreamOptions) -> AsyncGenerator[str, None]:
     """Server-sent events. ``rap`` rides on the last chunk; an error after the first token is an event too."""
     chunk = {**head, "object": "chat.completion.chunk"}
     rap = {"rap": rap_json(answering.retrieval)}
@@ -170,13 +178,14 @@ async def _events(answering: Answering, head: dict[str, Any], with_usage: bool) 
         async with aclosing(answering.deltas) as deltas:
             async for delta in deltas:
                 usage = delta.usage or usage
+                used = {"usage": _usage_json(usage)} if usage and _usage_along(options) else {}
                 for piece in _choices(delta):
-                    last = piece["finish_reason"] is not None and not with_usage
-                    yield _event({**chunk, "choices": [piece], **(rap if last else {})})
+                    last = piece["finish_reason"] is not None and not options.include_usage
+                    yield _event({**chunk, "choices": [piece], **used, **(rap if last else {})})
     except RapError as error:
         yield _event(envelope(str(error), status=status_of(error), code=error.code))
         return
-    if with_usage:
+    if options.include_usage:
         yield _event({**chunk, "choices": [], "usage": _usage_json(usage or Usage(0, 0)), **rap})
     yield "data: [DONE]\n\n"
 
