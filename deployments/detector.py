@@ -4,6 +4,7 @@ import torch
 from ray import serve
 
 from deployments.scaling import Latency
+from rap_serve.adapters.lent_pixels import Elsewhere, GivenPixels, taken
 from rap_serve.adapters.open_clip import OpenClipEmbedder
 from rap_serve.adapters.paced import Paced
 from rap_serve.adapters.threads import Threads
@@ -48,20 +49,22 @@ class DetectorDeployment:
         )
 
     async def detect(
-        self, pixels: Pixels, vocabulary: tuple[str, ...], deadline: Deadline = NEVER, origin: Origin = UNKNOWN
-    ) -> tuple[Region, ...]:
+        self,
+        given_pixels: GivenPixels,
+        vocabulary: tuple[str, ...],
+        deadline: Deadline = NEVER,
+        origin: Origin = UNKNOWN,
+    ) -> tuple[Region, ...] | Elsewhere:
         """Regions of one picture, surest first. Raises DeadlineExceeded."""
         with self._tracing.continued(origin, "detect", {WORDS: len(vocabulary)}) as span:
             deadline.require()
-            with self._latency.measured():
-                with self._tracing.span("preprocess"):
-                    prepared = await self._preparing.run(self._detector.preprocess, pixels, vocabulary)
-                self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
-                with self._tracing.span("batch"):
-                    result: tuple[Region, ...] | DeadlineExceeded = await self._paced.counted(
-                        self._batched(prepared, deadline)
-                    )
-                    regions = given(result)
+            if isinstance(pixels := taken(given_pixels), Elsewhere):
+                return pixels
+            with self._latency.measured(), self._paced.call() as alone:
+                if alone:
+                    regions = await self._paced.alone(lambda: self._found(pixels, vocabulary), deadline)
+                else:
+                    regions = await self._found_in_batch(pixels, vocabulary, deadline)
             span.set_attribute(REGIONS, len(regions))
         return regions
 
@@ -75,6 +78,22 @@ class DetectorDeployment:
 
     async def check_health(self) -> None:
         """Asked by Ray Serve and by the gateway: answering at all is the answer."""
+
+    def _found(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
+        with self._tracing.span("preprocess"):
+            prepared = self._detector.preprocess(pixels, vocabulary)
+        with self._tracing.span("batch"):
+            return self._paced.passed([prepared])[0]
+
+    async def _found_in_batch(
+        self, pixels: Pixels, vocabulary: tuple[str, ...], deadline: Deadline
+    ) -> tuple[Region, ...]:
+        with self._tracing.span("preprocess"):
+            prepared = await self._preparing.run(self._detector.preprocess, pixels, vocabulary)
+        self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
+        with self._tracing.span("batch"):
+            result: tuple[Region, ...] | DeadlineExceeded = await self._paced.counted(self._batched(prepared, deadline))
+            return given(result)
 
     @serve.batch  # type: ignore[untyped-decorator]
     async def _batched(

@@ -9,6 +9,7 @@ import torch
 from ray import serve
 
 from deployments.scaling import Latency
+from rap_serve.adapters.lent_pixels import Elsewhere, GivenPixels, taken
 from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder, crops_in
 from rap_serve.adapters.paced import Paced
 from rap_serve.adapters.threads import Threads
@@ -44,10 +45,16 @@ class EmbedderDeployment:
         self._paced = Paced(self._rows, size=crops_in, most_seconds=settings.batch.wait_seconds, metrics=BatchMetrics())
 
     async def embed(
-        self, pixels: Pixels, boxes_xyxy: tuple[BoxXyxy, ...], deadline: Deadline = NEVER, origin: Origin = UNKNOWN
-    ) -> Matrix:
+        self,
+        given_pixels: GivenPixels,
+        boxes_xyxy: tuple[BoxXyxy, ...],
+        deadline: Deadline = NEVER,
+        origin: Origin = UNKNOWN,
+    ) -> Matrix | Elsewhere:
         """One row a box: float32, (boxes, dim), L2 norm 1. Raises DeadlineExceeded."""
         with self._tracing.continued(origin, "embed", {CROPS: len(boxes_xyxy)}):
+            if isinstance(pixels := taken(given_pixels), Elsewhere):
+                return pixels
             return await self._embedded(deadline, self._embedder.preprocess, pixels, boxes_xyxy)
 
     async def embed_crops(
@@ -70,14 +77,25 @@ class EmbedderDeployment:
 
     async def _embedded(self, deadline: Deadline, preprocess: Callable[..., Crops], *pictures: Any) -> Matrix:
         deadline.require()
-        with self._latency.measured():
-            with self._tracing.span("preprocess"):
-                crops = await self._preparing.run(preprocess, *pictures)
-            self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
-            with self._tracing.span("batch"):
-                parts = [self._batched(part, deadline) for part in crops.parts(self._most)]
-                rows = await self._paced.counted(asyncio.gather(*parts))
-        return np.concatenate([given(part) for part in rows])
+        with self._latency.measured(), self._paced.call() as alone:
+            if alone:
+                return await self._paced.alone(lambda: self._rows_of(preprocess, *pictures), deadline)
+            return await self._rows_in_batches(deadline, preprocess, *pictures)
+
+    def _rows_of(self, preprocess: Callable[..., Crops], *pictures: Any) -> Matrix:
+        with self._tracing.span("preprocess"):
+            crops = preprocess(*pictures)
+        with self._tracing.span("batch"):
+            return np.concatenate([self._paced.passed([part])[0] for part in crops.parts(self._most)])
+
+    async def _rows_in_batches(self, deadline: Deadline, preprocess: Callable[..., Crops], *pictures: Any) -> Matrix:
+        with self._tracing.span("preprocess"):
+            crops = await self._preparing.run(preprocess, *pictures)
+        self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
+        with self._tracing.span("batch"):
+            parts = [self._batched(part, deadline) for part in crops.parts(self._most)]
+            rows = await self._paced.counted(asyncio.gather(*parts))
+            return np.concatenate([given(part) for part in rows])
 
     @serve.batch(batch_size_fn=crops_in)  # type: ignore[untyped-decorator]
     async def _batched(self, crops: list[Crops], deadlines: list[Deadline]) -> list[Matrix | DeadlineExceeded]:

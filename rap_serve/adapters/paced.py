@@ -1,7 +1,11 @@
-"""A model's forward passes: timed, counted, and telling how long the next batch may be gathered."""
+"""A model's forward passes: timed, counted, and telling how long the next batch may be gathered.
+
+A call that has the model to itself needs no batch: it is prepared and passed in one turn of the thread that computes.
+"""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from rap_serve.adapters.threads import Threads
@@ -32,13 +36,35 @@ class Paced(Generic[Item, Row]):
         self._gathering = Gathering(most_seconds=most_seconds)
         self._metrics = metrics
         self._last_seconds = 0.0
+        self._calls = 0
         self._thread = Threads(1, "forward")
 
     async def forward(self, items: Sequence[Item], deadlines: Sequence[Deadline]) -> list[Row | DeadlineExceeded]:
         """The rows of a batch, of those that somebody still waits for when their turn has come; see ``in_time``."""
-        return await self._thread.run(in_time, items, deadlines, self._timed)
+        return await self._thread.run(in_time, items, deadlines, self.passed)
 
-    def _timed(self, items: Sequence[Item]) -> list[Row]:
+    @contextmanager
+    def call(self) -> Iterator[bool]:
+        """Around all of a call; whether there is no other as it begins."""
+        self._calls += 1
+        try:
+            yield self._calls == 1
+        finally:
+            self._calls -= 1
+
+    async def alone(self, work: Callable[[], T], deadline: Deadline) -> T:
+        """A call's whole ``work``, ``passed`` within it, as one turn of the thread. Raises DeadlineExceeded."""
+
+        def turn() -> T:
+            deadline.require()
+            return work()
+
+        result = await self._thread.run(turn)
+        self._metrics.waited(0.0)
+        return result
+
+    def passed(self, items: Sequence[Item]) -> list[Row]:
+        """A forward pass; for the thread that computes."""
         size, began = self._size(items), time.monotonic()
         self._gathering.began(size, began)
         try:

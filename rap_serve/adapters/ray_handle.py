@@ -1,4 +1,7 @@
-"""The model ports over Ray Serve handles, with Ray's errors as ours. Pictures travel within the calls."""
+"""The model ports over Ray Serve handles, with Ray's errors as ours.
+
+Pictures are lent to replicas of the same machine, and travel within the calls to others.
+"""
 
 import asyncio
 import hashlib
@@ -11,6 +14,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from rap_serve.adapters.lent_pixels import Elsewhere, GivenPixels, Lender
 from rap_serve.adapters.picture_sender import PictureSender
 from rap_serve.domain.chat import Delta, Sampling
 from rap_serve.domain.concept import Owner
@@ -33,14 +37,19 @@ class RayDetector:
     def __init__(self, handle: DeploymentHandle, *, deadline_seconds: float) -> None:
         self._handle = handle
         self._deadline_seconds = deadline_seconds
+        self._lender = Lender()
 
     async def detect(self, pixels: Pixels, vocabulary: tuple[str, ...]) -> tuple[Region, ...]:
         """See the port; a replica that dies is replaced by another attempt."""
         deadline, origin = current() or Deadline.after(self._deadline_seconds), Origin.here()
-        regions: tuple[Region, ...] = await _retried(
-            lambda: self._handle.detect.remote(pixels, vocabulary, deadline, origin), deadline
-        )
-        return regions
+
+        async def call(given: GivenPixels) -> tuple[Region, ...] | Elsewhere:
+            regions: tuple[Region, ...] | Elsewhere = await _retried(
+                lambda: self._handle.detect.remote(given, vocabulary, deadline, origin), deadline
+            )
+            return regions
+
+        return await self._lender(pixels, call)
 
 
 class RayEmbedder:
@@ -49,13 +58,20 @@ class RayEmbedder:
     def __init__(self, handle: DeploymentHandle, *, deadline_seconds: float) -> None:
         self._handle = handle
         self._deadline_seconds = deadline_seconds
+        self._lender = Lender()
 
     async def embed(self, pixels: Pixels, boxes_xyxy: Sequence[BoxXyxy]) -> Matrix:
         """See the port; a replica that dies is replaced by another attempt."""
         boxes, origin = tuple(boxes_xyxy), Origin.here()
         deadline = current() or Deadline.after(self._deadline_seconds)
-        rows: Matrix = await _retried(lambda: self._handle.embed.remote(pixels, boxes, deadline, origin), deadline)
-        return rows
+
+        async def call(given: GivenPixels) -> Matrix | Elsewhere:
+            rows: Matrix | Elsewhere = await _retried(
+                lambda: self._handle.embed.remote(given, boxes, deadline, origin), deadline
+            )
+            return rows
+
+        return await self._lender(pixels, call)
 
     async def embed_crops(self, crops: Sequence[Pixels]) -> Matrix:
         """See the port; a replica that dies is replaced by another attempt."""
