@@ -12,6 +12,7 @@ from ray.serve import Application
 from ray.serve.llm import LLMConfig, ModelLoadingConfig, build_llm_deployment
 from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.openai_api_models import ChatCompletionRequest, ErrorResponse
+from vllm import envs
 
 from deployments.options import owner_routing, serve_options
 from rap_serve.adapters import vllm
@@ -37,6 +38,7 @@ class MllmServer(LLMServer):  # type: ignore[misc]
         self._tracing = Tracing.of(tracing, "rap-mllm")
         self._held = HeldPictures(max_bytes=picture_bytes, idle_seconds=picture_seconds)
         await super().__init__(llm_config, engine_cls=keeping_executor(self._get_default_engine_class()))
+        envs.enable_envs_cache()  # as in the engine's own process; without it each look at a setting parses it anew
 
     async def answer(
         self,
