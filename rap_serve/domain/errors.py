@@ -196,6 +196,8 @@ class Unavailable(RapError):
 class Unwritten(Unavailable):
     """What was to be written was surely not; of Unavailable alone nobody knows."""
 
+    code = "not_written"
+
 
 class Incomplete(Unwritten):
     """The concept memory does not find all that it holds of a user."""
