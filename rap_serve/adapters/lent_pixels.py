@@ -1,8 +1,8 @@
 """Pictures that a process lends to others of its machine instead of sending them.
 
 They lie in memory that has no name in any file system and is gone with the last process that holds it; who is lent one
-opens it through ``/proc``, which the kernel allows to processes of the same user. A megabyte that is sent is copied
-six times on its way, and cut into pieces; one that is lent is copied once.
+opens it through ``/proc``, which the kernel allows to processes of the same user. What is sent is pickled, cut into
+pieces and put together again; what is lent is copied once.
 """
 
 import fcntl
