@@ -172,13 +172,13 @@ async def _events(answering: Answering, head: dict[str, Any], options: StreamOpt
     """Server-sent events. ``rap`` rides on the last chunk; an error after the first token is an event too."""
     chunk = {**head, "object": "chat.completion.chunk"}
     rap = {"rap": rap_json(answering.retrieval)}
-    usage: Usage | None = None
+    usage, along = None, _usage_along(options)
     try:
         yield _event({**chunk, "choices": [_choice({"role": "assistant", "content": ""})]})
         async with aclosing(answering.deltas) as deltas:
             async for delta in deltas:
                 usage = delta.usage or usage
-                used = {"usage": _usage_json(usage)} if usage and _usage_along(options) else {}
+                used = {"usage": _usage_json(usage)} if usage and along else {}
                 for piece in _choices(delta):
                     last = piece["finish_reason"] is not None and not options.include_usage
                     yield _event({**chunk, "choices": [piece], **used, **(rap if last else {})})
