@@ -1,20 +1,15 @@
 """The embedder as a deployment."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from ray import serve
 
 from deployments.scaling import Latency
+from rap_serve.adapters.batcher import Batcher
 from rap_serve.adapters.lent_pixels import Elsewhere, GivenPixels, taken
 from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder, crops_in
-from rap_serve.adapters.paced import Paced
-from rap_serve.adapters.threads import Threads
-from rap_serve.domain.deadline import NEVER, Deadline, given
-from rap_serve.domain.errors import DeadlineExceeded
+from rap_serve.domain.deadline import NEVER, Deadline
 from rap_serve.domain.match import Matrix
 from rap_serve.domain.region import BoxXyxy, Pixels
 from rap_serve.observability.attributes import CROPS
@@ -38,11 +33,16 @@ class EmbedderDeployment:
             precision=settings.precision,
             threads=settings.threads,
         )
-        self._preparing = Threads(torch.get_num_threads(), "prepare")
-        self._latency = Latency()
+        self._batcher = Batcher(
+            self._rows,
+            size=crops_in,
+            batch=settings.batch,
+            device=settings.device,
+            metrics=BatchMetrics(),
+            tracing=self._tracing,
+        )
         self._most = settings.batch.max_size
-        self._batched.set_max_batch_size(self._most)
-        self._paced = Paced(self._rows, size=crops_in, most_seconds=settings.batch.wait_seconds, metrics=BatchMetrics())
+        self._latency = Latency()
 
     async def embed(
         self,
@@ -77,29 +77,8 @@ class EmbedderDeployment:
 
     async def _embedded(self, deadline: Deadline, preprocess: Callable[..., Crops], *pictures: Any) -> Matrix:
         deadline.require()
-        with self._latency.measured(), self._paced.call() as alone:
-            if alone:
-                return await self._paced.alone(lambda: self._rows_of(preprocess, *pictures), deadline)
-            return await self._rows_in_batches(deadline, preprocess, *pictures)
-
-    def _rows_of(self, preprocess: Callable[..., Crops], *pictures: Any) -> Matrix:
-        with self._tracing.span("preprocess"):
-            crops = preprocess(*pictures)
-        with self._tracing.span("batch"):
-            return np.concatenate([self._paced.passed([part])[0] for part in crops.parts(self._most)])
-
-    async def _rows_in_batches(self, deadline: Deadline, preprocess: Callable[..., Crops], *pictures: Any) -> Matrix:
-        with self._tracing.span("preprocess"):
-            crops = await self._preparing.run(preprocess, *pictures)
-        self._batched.set_batch_wait_timeout_s(self._paced.wait_seconds())
-        with self._tracing.span("batch"):
-            parts = [self._batched(part, deadline) for part in crops.parts(self._most)]
-            rows = await self._paced.counted(asyncio.gather(*parts))
-            return np.concatenate([given(part) for part in rows])
-
-    @serve.batch(batch_size_fn=crops_in)  # type: ignore[untyped-decorator]
-    async def _batched(self, crops: list[Crops], deadlines: list[Deadline]) -> list[Matrix | DeadlineExceeded]:
-        return await self._paced.forward(crops, deadlines)
+        with self._latency.measured():
+            return np.concatenate(await self._batcher(lambda: preprocess(*pictures).parts(self._most), deadline))
 
     def _rows(self, crops: Sequence[Crops]) -> list[Matrix]:
         rows = self._embedder.forward(Crops.joined(crops))

@@ -80,6 +80,7 @@ def prepare_environment(home: Path) -> None:
     os.environ.setdefault("RAY_SERVE_CONTROL_LOOP_INTERVAL_S", "0.5")
     os.environ.setdefault("RAY_SERVE_METRICS_EXPORT_INTERVAL_MS", "1000")
     os.environ.setdefault("RAY_num_workers_soft_limit", "0")
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # glibc's eight a core keep, in pieces, what others could use
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     _prepare_way_in()

@@ -40,6 +40,10 @@ class MllmServer(LLMServer):  # type: ignore[misc]
         await super().__init__(llm_config, engine_cls=keeping_executor(self._get_default_engine_class()))
         envs.enable_envs_cache()  # as in the engine's own process; without it each look at a setting parses it anew
 
+    async def _start_engine(self) -> None:
+        """As its base class, which then also starts an actor on the cluster for usage reports to Ray's makers."""
+        await self.engine.start()
+
     async def answer(
         self,
         turns: tuple[SentTurn, ...],

@@ -53,8 +53,8 @@ class ServeSettings(_Group):
 class BatchSettings(_Group):
     """How single calls are gathered into one forward pass.
 
-    ``max_size``: pictures for a detector, crops for an embedder. ``wait_seconds``: the longest that a batch is gathered
-    while the one before it is computed; an idle model waits for nobody.
+    ``max_size``: pictures for a detector, crops for an embedder. ``wait_seconds``: the longest that a batch for an idle
+    model is gathered where there is no core for it; otherwise such a model waits for nobody.
     """
 
     max_size: int = Field(8, ge=1)

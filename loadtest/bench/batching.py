@@ -6,8 +6,8 @@
 the machine does hardly matters. ``vocabularies``: the detector's throughput where each picture of a batch has words of
 its own, as tenants have, against the same batches with the words of one. ``waits``: a queue in front of a model with
 the measured curve, at a share of what the model can do. As Ray Serve gathers batches, calls that come while one is
-computed form batches of their own, which wait their turn; ``paced`` gathers while the model is busy and not otherwise,
-as the service does. The queue is computed, the curve is measured.
+computed form batches of their own, which wait their turn; ``when free`` takes all that wait as soon as the model is
+free, as the service does where there is a core for each. The queue is computed, the curve is measured.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def vocabularies(detector: YoloWorldDetector, size: int, rounds: int) -> dict[st
 
 
 def queue(curve: dict[int, float], *, load: float, wait_ms: float | None) -> dict[str, float]:
-    """Latencies of calls of one item each, which come as they please. ``wait_ms``: None for paced."""
+    """Latencies of calls of one item each, which come as they please. ``wait_ms``: None for when free."""
     sizes = np.array(sorted(curve))
     seconds = np.interp(np.arange(max(sizes) + 1), sizes, [curve[s] for s in sizes])
     rate = load * max(s / curve[s] for s in curve)
@@ -111,19 +111,16 @@ def queue(curve: dict[int, float], *, load: float, wait_ms: float | None) -> dic
 def _gathered(arrivals: Sequence[float], seconds: Sequence[float], wait: float | None) -> tuple[list[float], int]:
     """The latency of each call, and how many batches there were."""
     latencies: list[float] = []
-    running = following = (0.0, 0.0)  # when the last two batches begin and end
-    first, batches, most, gathered = 0, 0, len(seconds) - 1, 0.0
+    first, batches, most, gathered, free = 0, 0, len(seconds) - 1, 0.0, 0.0
     while first < len(arrivals):
         began = max(arrivals[first], gathered)
-        busy_until = following[1] if following[0] <= began else running[1]
-        end = began + (max(0.0, busy_until - began) if wait is None else wait)
+        end = max(began, free) if wait is None else began + wait
         last = first + 1
         while last < len(arrivals) and arrivals[last] <= end and last - first < most:
             last += 1
         gathered = max(began, arrivals[last - 1]) if last - first == most else end
-        start = max(gathered, following[1])
-        running, following = following, (start, start + seconds[last - first])
-        latencies += [following[1] - arrival for arrival in arrivals[first:last]]
+        free = max(gathered, free) + seconds[last - first]
+        latencies += [free - arrival for arrival in arrivals[first:last]]
         first, batches = last, batches + 1
     return latencies, batches
 
@@ -165,7 +162,7 @@ def main() -> None:
         "embedder": embedder_curve(settings.embedder, options.rounds),
         "detector": seconds_of({s: lambda n=s: detector.forward(pictures[:n]) for s in SIZES}, options.rounds),
     }
-    policies = [("paced", None), *((f"{ms} ms", float(ms)) for ms in WAITS_MS)]
+    policies = [("when free", None), *((f"{ms} ms", float(ms)) for ms in WAITS_MS)]
     waits = {
         name: [{"wait": said, **queue(curve, load=load, wait_ms=ms)} for load in LOADS for said, ms in policies]
         for name, curve in curves.items()

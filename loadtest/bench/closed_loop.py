@@ -11,6 +11,7 @@ import aiohttp
 import numpy as np
 
 from loadtest.processes import CpuMeter
+from loadtest.yardstick import Yardstick
 
 PATH = "/v1/chat/completions"
 _DATA = b"data: "
@@ -39,12 +40,13 @@ class Served:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """What some clients got within a time, and the CPU seconds it took by kind of process."""
+    """What some clients got within a time, the CPU seconds it took by kind of process, and how fast the machine was."""
 
     concurrency: int
     seconds: float
     served: Sequence[Served]
     cpu_seconds: dict[str, float]
+    yardstick_ms: float
 
     @property
     def good(self) -> list[Served]:
@@ -65,6 +67,7 @@ class Window:
             "first_ms": percentiles([s.first_seconds for s in good]),
             "whole_ms": percentiles([s.seconds for s in good]),
             "cpu_ms_per_request": cpu,
+            "yardstick_ms": round(self.yardstick_ms, 2),
         }
 
 
@@ -97,9 +100,10 @@ async def drive(
             served.append(await ask(http, *taken))
 
     async with session(url, key, concurrency) as http:
-        await asyncio.gather(*(client(http) for _ in range(concurrency)))
+        with Yardstick() as machine:
+            await asyncio.gather(*(client(http) for _ in range(concurrency)))
     took = time.perf_counter() - began
-    return Window(concurrency, took, served, meter.since(before))
+    return Window(concurrency, took, served, meter.since(before), machine.ms)
 
 
 def session(url: str, key: str, connections: int) -> aiohttp.ClientSession:

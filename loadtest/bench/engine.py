@@ -12,7 +12,9 @@ ended.
 How much guided decoding slows the engine is measured beside it.
 
 That the prompts are the same shows in their number of tokens and in the answers, both compared one by one.
-``cpu_ms_per_request`` says which processes the time of the cores went to.
+``cpu_ms_per_request`` says which processes the time of the cores went to. ``yardstick_ms`` is how long a fixed piece of
+work took meanwhile: where it differs between service and floor, the machine was slower for one of them, and
+``ratio_at_one_speed`` is the ratio of requests with that taken out.
 """
 
 import argparse
@@ -127,6 +129,7 @@ def compared(case: str, ours: dict[str, Any], floor: dict[str, Any]) -> dict[str
     seconds = floor["all_seconds"] if case == "new" else floor["seconds"]
     requests_per_s, tokens_per_s = floor["requests"] / seconds, floor["completion_tokens"] / seconds
     served = best.figures()
+    ratio = served["requests_per_s"] / requests_per_s
     return {
         "service": served,
         "by_concurrency": [w.figures() for w in ours["windows"]],
@@ -134,10 +137,13 @@ def compared(case: str, ours: dict[str, Any], floor: dict[str, Any]) -> dict[str
             "requests": floor["requests"],
             "requests_per_s": round(requests_per_s, 2),
             "tokens_per_s": round(tokens_per_s, 1),
+            "yardstick_ms": round(floor["yardstick_ms"], 2),
             "engine_alone_seconds": round(floor["seconds"], 2),
+            "cpu_ms_per_request": {k: round(1_000 * s / floor["requests"], 2) for k, s in floor["cpu_seconds"].items()},
             **{k: round(floor[k], 2) for k in ("detector_seconds", "embedder_seconds", "all_seconds") if k in floor},
         },
-        "ratio_requests": round(served["requests_per_s"] / requests_per_s, 3),
+        "ratio_requests": round(ratio, 3),
+        "ratio_at_one_speed": round(ratio * best.yardstick_ms / floor["yardstick_ms"], 3),
         "ratio_tokens": round(served["tokens_per_s"] / tokens_per_s, 3),
         "same_prompt_tokens": _share(
             a.prompt_tokens == n for a, n in zip(answers, floor["prompt_tokens"], strict=True)
@@ -197,11 +203,23 @@ def main() -> None:
             *(f"{r[side][what]}" for side in ("service", "floor") for what in ("requests_per_s", "tokens_per_s")),
             r["ratio_requests"],
             r["ratio_tokens"],
+            r["ratio_at_one_speed"],
             f"{r['same_prompt_tokens']:.0%}, {r['same_answers']:.0%}",
         )
         for case, r in ((c, report[c]) for c in CASES)
     ]
-    columns = ("pictures", "clients", "req/s", "tok/s", "raw req/s", "raw tok/s", "req ratio", "tok ratio", "same")
+    columns = (
+        "pictures",
+        "clients",
+        "req/s",
+        "tok/s",
+        "raw req/s",
+        "raw tok/s",
+        "req ratio",
+        "tok ratio",
+        "at one speed",
+        "same",
+    )
     figures.show("service / raw vLLM", columns, rows)
 
 

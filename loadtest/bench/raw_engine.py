@@ -12,7 +12,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import resource
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +19,10 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from loadtest.bench.raw_models import detect_all, embed_all, load_detector, load_embedder, regions_of
+from loadtest.yardstick import Yardstick
 from rap_serve.adapters.vllm_executor import IN_ONE_PROCESS
 from rap_serve.settings import Settings, model_path
 
@@ -50,22 +52,28 @@ class RawEngine:
         """All of them at once."""
         params = [_sampling(r) for r in requests]
         before, began = _cpu_seconds(), time.perf_counter()
-        outputs = self._llm.chat([r["messages"] for r in requests], params, use_tqdm=False)
+        with Yardstick() as machine:
+            outputs = self._llm.chat([r["messages"] for r in requests], params, use_tqdm=False)
         seconds = time.perf_counter() - began
+        spent = {who: after - before[who] for who, after in _cpu_seconds().items()}
         return {
             "requests": len(requests),
             "seconds": seconds,
-            "own_cpu_seconds": _cpu_seconds() - before,
+            "cpu_seconds": spent,
+            "yardstick_ms": machine.ms,
             "texts": [o.outputs[0].text.strip() for o in outputs],
             "prompt_tokens": [len(o.prompt_token_ids) for o in outputs],
             "completion_tokens": sum(len(o.outputs[0].token_ids) for o in outputs),
         }
 
 
-def _cpu_seconds() -> float:
-    """Of this process: the engine's core is another."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    return own.ru_utime + own.ru_stime
+def _cpu_seconds() -> dict[str, float]:
+    """Of the process that prepares prompts, and of the engine's core, its child."""
+    own = psutil.Process()
+    return {
+        "preparing": time.process_time(),
+        "engine": sum(sum(p.cpu_times()[:2]) for p in own.children() if p.name().startswith("VLLM")),
+    }
 
 
 def _sampling(request: dict[str, Any]) -> "SamplingParams":
@@ -89,9 +97,14 @@ def beside_models(
         embedding = pool.submit(embed_all, settings, pictures, boxes, start)
         start.wait()
         ran = engine.run(requests)
-        models = {"detector_seconds": detecting.result(), "embedder_seconds": embedding.result()}
-    crops = sum(len(b) for b in boxes)
-    return {**ran, **models, "crops": crops, "all_seconds": max(ran["seconds"], *models.values())}
+        models = {"detector": detecting.result(), "embedder": embedding.result()}
+    return {
+        **ran,
+        **{f"{name}_seconds": spent.seconds for name, spent in models.items()},
+        "cpu_seconds": {**ran["cpu_seconds"], **{name: spent.cpu_seconds for name, spent in models.items()}},
+        "crops": sum(len(b) for b in boxes),
+        "all_seconds": max(ran["seconds"], *(spent.seconds for spent in models.values())),
+    }
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.synchronize import Barrier
 from typing import TypeAlias
@@ -16,6 +17,24 @@ from rap_serve.settings import Settings, model_path
 
 Pictures: TypeAlias = Sequence[np.ndarray]
 Boxes: TypeAlias = Sequence[Sequence[BoxXyxy]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What it took to pass all pictures: by the clock, and of the cores, by all threads of the process."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+class _Stopwatch:
+    """Runs from when it is made."""
+
+    def __init__(self) -> None:
+        self._began, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> Spent:
+        return Spent(time.perf_counter() - self._began, time.process_time() - self._cpu)
 
 
 def load_embedder(settings: Settings) -> OpenClipEmbedder:
@@ -55,27 +74,27 @@ def embedded(embedder: OpenClipEmbedder, picture: np.ndarray, boxes: Sequence[Bo
     return embedder.forward(embedder.preprocess(picture, boxes))
 
 
-def detect_all(settings: Settings, pictures: Pictures, vocabulary: tuple[str, ...], start: Barrier) -> float:
-    """Seconds for all pictures in batches as large as they are served with, counted from when ``start`` opens."""
+def detect_all(settings: Settings, pictures: Pictures, vocabulary: tuple[str, ...], start: Barrier) -> Spent:
+    """All pictures in batches as large as they are served with, counted from when ``start`` opens."""
     detector = load_detector(settings, load_embedder(settings))
     regions_of(detector, pictures[0], vocabulary)
     start.wait()
-    began = time.perf_counter()
+    watch = _Stopwatch()
     for low, high in _batches(len(pictures), settings.detector.batch.max_size):
         detector.forward([detector.preprocess(p, vocabulary) for p in pictures[low:high]])
-    return time.perf_counter() - began
+    return watch.read()
 
 
-def embed_all(settings: Settings, pictures: Pictures, boxes: Boxes, start: Barrier) -> float:
+def embed_all(settings: Settings, pictures: Pictures, boxes: Boxes, start: Barrier) -> Spent:
     """The same for the embedder, on the crops of all pictures."""
     embedder = load_embedder(settings)
     embedded(embedder, pictures[0], boxes[0])
     start.wait()
-    began = time.perf_counter()
+    watch = _Stopwatch()
     for low, high in _batches(len(pictures), settings.embedder.batch.max_size):
         parts = [embedder.preprocess(p, b) for p, b in zip(pictures[low:high], boxes[low:high], strict=True)]
         embedder.forward(Crops.joined(parts))
-    return time.perf_counter() - began
+    return watch.read()
 
 
 def _batches(count: int, size: int) -> list[tuple[int, int]]:

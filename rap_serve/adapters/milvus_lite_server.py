@@ -35,6 +35,13 @@ LOCK_SECONDS = 10.0
 
 T = TypeVar("T")
 
+_LEAN = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_TRIM_THRESHOLD_": "131072",  # bytes, as it is by default; named, it stays so
+}
+"""Memory that is freed goes back to the machine: by default Arrow and glibc keep it, in pieces, and take more."""
+
 
 class MilvusLiteServer:
     """One server on one data folder and port, which it keeps across restarts. No other process may use the folder.
@@ -94,7 +101,12 @@ class MilvusLiteServer:
         command = [sys.executable, "-m", __name__, "--host", self._host, str(self._data_dir), str(self._port)]
         with (self._data_dir / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **_LEAN},
             )
 
     def _forget(self) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,7 +17,6 @@ from typing import TypeVar
 from rap_serve.domain.errors import DeadlineExceeded, InvalidInput
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +99,3 @@ async def until(deadline: Deadline, pieces: AsyncIterator[T]) -> AsyncGenerator[
         except StopAsyncIteration:
             return
         yield piece
-
-
-def in_time(
-    items: Sequence[T], deadlines: Sequence[Deadline], compute: Callable[[list[T]], Sequence[R]]
-) -> list[R | DeadlineExceeded]:
-    """``compute``'s results of the items that somebody waits for, in their order; in place of the others, the error."""
-    waited_for = [deadline.left_seconds > 0 for deadline in deadlines]
-    kept = [item for item, waited in zip(items, waited_for, strict=True) if waited]
-    results = iter(compute(kept) if kept else ())
-    return [next(results) if waited else exceeded() for waited in waited_for]
-
-
-def given(result: R | DeadlineExceeded) -> R:
-    """A result; the error that is in its place is raised."""
-    if isinstance(result, DeadlineExceeded):
-        raise result
-    return result

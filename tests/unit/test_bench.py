@@ -47,7 +47,7 @@ def test_the_hops_of_a_request_are_all_of_its_time() -> None:
 
 def test_a_rate_is_over_good_answers_alone() -> None:
     """What failed is counted beside it."""
-    window = Window(2, 2.0, [answer(completion_tokens=10), answer(status=429)], {"gateway": 0.5})
+    window = Window(2, 2.0, [answer(completion_tokens=10), answer(status=429)], {"gateway": 0.5}, 5.0)
     found = window.figures()
     assert (found["requests_per_s"], found["tokens_per_s"], found["errors"]) == (0.5, 5.0, 1)
     assert found["cpu_ms_per_request"] == {"gateway": 500.0}

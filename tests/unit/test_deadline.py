@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rap_serve.domain.deadline import NEVER, Deadline, asked, current, enforced, given, in_time, until, within
+from rap_serve.domain.deadline import NEVER, Deadline, asked, current, enforced, until, within
 from rap_serve.domain.errors import DeadlineExceeded, InvalidInput
 
 PAST = Deadline(1.0)
@@ -89,27 +89,3 @@ async def test_a_stream_in_time_is_whole() -> None:
             yield number
 
     assert [p async for p in until(NEVER, three())] == [0, 1, 2]
-
-
-def test_a_batch_computes_only_what_somebody_waits_for() -> None:
-    """The expired gets the error, the others their own results, in their order."""
-    computed: list[int] = []
-
-    def doubled(numbers: list[int]) -> list[int]:
-        computed.extend(numbers)
-        return [2 * n for n in numbers]
-
-    first, second, third = in_time([1, 2, 3], [NEVER, PAST, NEVER], doubled)
-    assert (given(first), given(third)) == (2, 6)
-    with pytest.raises(DeadlineExceeded):
-        given(second)
-    assert computed == [1, 3]
-
-
-def test_a_batch_that_nobody_waits_for_costs_nothing() -> None:
-    """The models are not called at all."""
-
-    def compute(_: list[int]) -> list[int]:
-        raise AssertionError("computed for nobody")
-
-    assert all(isinstance(r, DeadlineExceeded) for r in in_time([1, 2], [PAST, PAST], compute))
