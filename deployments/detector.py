@@ -1,6 +1,9 @@
 """The detector as a deployment."""
 
+import torch
+
 from deployments.scaling import Latency
+from rap_serve.adapters import time_slices
 from rap_serve.adapters.batcher import Batcher
 from rap_serve.adapters.lent_pixels import Elsewhere, GivenPixels, taken
 from rap_serve.adapters.open_clip import OpenClipEmbedder
@@ -20,6 +23,8 @@ class DetectorDeployment:
 
     def __init__(self, settings: DetectorSettings, tracing: TracingSettings = NO_TRACING) -> None:
         configure_logging()
+        if torch.device(settings.device).type == "cpu":
+            time_slices.of_this_process(time_slices.COMPUTING_SECONDS)
         self._tracing = Tracing.of(tracing, "rap-detector")
         encoder = OpenClipEmbedder.load(
             model_path(settings.text_encoder),

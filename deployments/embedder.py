@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from deployments.scaling import Latency
+from rap_serve.adapters import time_slices
 from rap_serve.adapters.batcher import Batcher
 from rap_serve.adapters.lent_pixels import Elsewhere, GivenPixels, taken
 from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder, crops_in
@@ -25,6 +27,8 @@ class EmbedderDeployment:
 
     def __init__(self, settings: EmbedderSettings, tracing: TracingSettings = NO_TRACING) -> None:
         configure_logging()
+        if torch.device(settings.device).type == "cpu":
+            time_slices.of_this_process(time_slices.COMPUTING_SECONDS)
         self._tracing = Tracing.of(tracing, "rap-embedder")
         self._embedder = OpenClipEmbedder.load(
             model_path(settings.model),

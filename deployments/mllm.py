@@ -13,9 +13,10 @@ from ray.serve.llm import LLMConfig, ModelLoadingConfig, build_llm_deployment
 from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.openai_api_models import ChatCompletionRequest, ErrorResponse
 from vllm import envs
+from vllm.platforms import current_platform
 
 from deployments.options import owner_routing, serve_options
-from rap_serve.adapters import vllm
+from rap_serve.adapters import time_slices, vllm
 from rap_serve.adapters.held_pictures import HeldPictures
 from rap_serve.adapters.vllm_executor import keeping_executor
 from rap_serve.domain.chat import Delta, Sampling
@@ -42,7 +43,8 @@ class MllmServer(LLMServer):  # type: ignore[misc]
 
     async def _start_engine(self) -> None:
         """As its base class, which then also starts an actor on the cluster for usage reports to Ray's makers."""
-        await self.engine.start()
+        with time_slices.of_what_starts(time_slices.COMPUTING_SECONDS if current_platform.is_cpu() else 0.0):
+            await self.engine.start()
 
     async def answer(
         self,

@@ -23,6 +23,7 @@ import psutil
 
 from loadtest.bench.raw_models import detect_all, embed_all, load_detector, load_embedder, regions_of
 from loadtest.yardstick import Yardstick
+from rap_serve.adapters import time_slices
 from rap_serve.adapters.vllm_executor import IN_ONE_PROCESS
 from rap_serve.settings import Settings, model_path
 
@@ -46,7 +47,8 @@ class RawEngine:
         engine = {"max_num_batched_tokens": SERVED_BATCHED_TOKENS, **settings.mllm.engine}
         if engine.get("distributed_executor_backend") == IN_ONE_PROCESS:
             engine["distributed_executor_backend"] = UniProcExecutor  # by its name vLLM does not take it on a CPU
-        self._llm = LLM(model=model_path(settings.mllm.source), **engine)
+        with time_slices.of_what_starts(time_slices.COMPUTING_SECONDS):  # as served
+            self._llm = LLM(model=model_path(settings.mllm.source), **engine)
 
     def run(self, requests: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """All of them at once."""

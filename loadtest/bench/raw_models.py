@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from rap_serve.adapters import time_slices
 from rap_serve.adapters.open_clip import Crops, OpenClipEmbedder
 from rap_serve.adapters.yolo_world import YoloWorldDetector
 from rap_serve.domain.match import Matrix
@@ -78,6 +79,7 @@ def detect_all(settings: Settings, pictures: Pictures, vocabulary: tuple[str, ..
     """All pictures in batches as large as they are served with, counted from when ``start`` opens."""
     detector = load_detector(settings, load_embedder(settings))
     regions_of(detector, pictures[0], vocabulary)
+    time_slices.of_this_process(time_slices.COMPUTING_SECONDS)  # as served
     start.wait()
     watch = _Stopwatch()
     for low, high in _batches(len(pictures), settings.detector.batch.max_size):
@@ -89,6 +91,7 @@ def embed_all(settings: Settings, pictures: Pictures, boxes: Boxes, start: Barri
     """The same for the embedder, on the crops of all pictures."""
     embedder = load_embedder(settings)
     embedded(embedder, pictures[0], boxes[0])
+    time_slices.of_this_process(time_slices.COMPUTING_SECONDS)  # as served
     start.wait()
     watch = _Stopwatch()
     for low, high in _batches(len(pictures), settings.embedder.batch.max_size):

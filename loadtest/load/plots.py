@@ -201,6 +201,14 @@ def _processes(which: str, unit: str) -> Paint:
     return paint
 
 
+def _machine(axes: Axes, run: Run) -> None:
+    """How slow the machine was by itself: neighbours on the same silicon show here, whatever the service does."""
+    at, ms = run.yardstick_ms
+    _line(axes, list(at / 60), list(ms), "a fixed piece of work", 0)
+    axes.set_ylabel("ms")
+    _from_zero(axes)
+
+
 def _value(scrape: Scrape, name: str, labels: tuple[str, ...]) -> float:
     return sum(r.value for r in scrape.readings if r.name == name and r.labels == labels)
 
@@ -235,5 +243,6 @@ _PAINTERS: list[tuple[str, str, Paint]] = [
     ("Ray Serve", "Under way in replicas", _gauge("ray_serve_replica_processing_queries", "calls")),
     ("Processes", "Memory of its own", _processes("own_mb", "MB")),
     ("Processes", "Processor time", _processes("cpu_percent", "% of a core")),
+    ("Processes", "The machine itself", _machine),
     ("Processes", "Open files", _processes("open_files", "descriptors")),
 ]

@@ -44,7 +44,10 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished load test. All times are seconds since the load began."""
+    """A finished load test. All times are seconds since the load began.
+
+    ``yardstick_ms``: when, and how long a fixed piece of work took then: how slow the machine was.
+    """
 
     scenario: Scenario
     about: dict[str, Any]
@@ -53,6 +56,7 @@ class Run:
     acts: tuple[Done, ...]
     processes: tuple[Process, ...]
     cpu_percent: tuple[Floats, Floats]
+    yardstick_ms: tuple[Floats, Floats]
     scrapes: tuple[Scrape, ...]
 
     def at(self, done: Done) -> float:
@@ -83,14 +87,14 @@ def read(folder: Path) -> Run:
     acts = tuple(done for done in acts if done.at >= started)
     last = ended or max((d.at + d.total_ms / 1_000 for d in acts), default=started)
     samples = _samples(folder / PROCESSES, started, last)
-    cpu = np.array([s["at"] for s in samples]), np.array([s["cpu_percent"] for s in samples])
+    at, cpu, yardstick = (np.array([s[key] for s in samples]) for key in ("at", "cpu_percent", "yardstick_ms"))
     scrapes = tuple(
         Scrape(s["at"], tuple(Reading(name, tuple(labels), value) for name, labels, value in s["readings"]))
         for s in _samples(folder / SCRAPES, started, last)
         if s["readings"]
     )
     seconds = min(scenario.seconds, last - started)
-    return Run(scenario, about, started, seconds, acts, _processes(samples), cpu, scrapes)
+    return Run(scenario, about, started, seconds, acts, _processes(samples), (at, cpu), (at, yardstick), scrapes)
 
 
 def _samples(path: Path, started: float, last: float) -> list[dict[str, Any]]:

@@ -151,10 +151,21 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 def quarters(run: Run, which: str) -> tuple[list[float], list[float]]:
     """Latencies of the first and the last quarter of what comes after warm-up."""
+    first, last = (run.between(*span) for span in _quarters(run))
+    return latencies(first, which), latencies(last, which)
+
+
+def machine_slower(run: Run) -> float:
+    """How much longer a fixed piece of work took in the last quarter than in the first, whatever the service did."""
+    at, ms = run.yardstick_ms
+    first, last = (ms[(at >= begin) & (at < end)] for begin, end in _quarters(run))
+    return float(np.median(last) / np.median(first)) if len(first) and len(last) else float("nan")
+
+
+def _quarters(run: Run) -> tuple[tuple[float, float], tuple[float, float]]:
     begin = run.scenario.warm_up_seconds
     quarter = (run.seconds - begin) / 4
-    first, last = run.between(begin, begin + quarter), run.between(run.seconds - quarter, run.seconds)
-    return latencies(first, which), latencies(last, which)
+    return (begin, begin + quarter), (run.seconds - quarter, run.seconds)
 
 
 def _errors(run: Run) -> Verdict:
@@ -170,7 +181,7 @@ def _violations(run: Run) -> Verdict:
 
 
 def _steady(run: Run) -> list[Verdict]:
-    verdicts = []
+    verdicts, machine = [], machine_slower(run)
     for which in LATENCIES:
         first, last = quarters(run, which)
         name, promised = f"{which}: last quarter / first, median", f"at most {SLOWER:.2f}"
@@ -179,7 +190,7 @@ def _steady(run: Run) -> list[Verdict]:
             continue
         ratio = float(np.median(last) / np.median(first))
         tail = float(np.percentile(last, 95) / np.percentile(first, 95))
-        found = f"{ratio:.2f} (p95: {tail:.2f}; n = {len(first)}, {len(last)})"
+        found = f"{ratio:.2f} (p95: {tail:.2f}; the machine itself: {machine:.2f}; n = {len(first)}, {len(last)})"
         verdicts.append(Verdict(name, ratio <= SLOWER, found, promised))
     return verdicts
 

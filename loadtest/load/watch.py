@@ -13,6 +13,7 @@ import psutil
 
 from loadtest.load.prometheus import Reading, watched
 from loadtest.processes import role, service_processes
+from loadtest.yardstick import step_ms
 
 PROCESS_SECONDS = 5.0
 SCRAPE_SECONDS = 10.0
@@ -33,7 +34,10 @@ class Processes:
         self._count = 0
 
     def sample(self) -> dict[str, Any]:
-        """``own_mb``: memory that is not shared with others, files and shared memory left out."""
+        """``own_mb``: memory that is not shared with others, files and shared memory left out.
+
+        ``yardstick_ms``: how long a fixed piece of work takes, whatever the service does.
+        """
         if self._count % FOUND_AGAIN_EVERY == 0:
             self._find()
         self._count += 1
@@ -55,7 +59,12 @@ class Processes:
                 del self._known[process.pid]
                 continue
             readings.append(reading)
-        return {"at": time.time(), "cpu_percent": psutil.cpu_percent(), "processes": readings}
+        return {
+            "at": time.time(),
+            "cpu_percent": psutil.cpu_percent(),
+            "yardstick_ms": round(step_ms(), 3),
+            "processes": readings,
+        }
 
     def _find(self) -> None:
         found = {p.pid: (role(p), p) for p in service_processes(self._home)} if self._home else {}

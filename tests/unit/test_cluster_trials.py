@@ -25,7 +25,7 @@ NO_SAMPLES = (), ()
 
 def run(acts: list[Done], seconds: float) -> Run:
     """A run of these acts."""
-    return Run(mixed(seconds, 1), {}, 0.0, seconds, tuple(acts), (), NO_SAMPLES, ())  # type: ignore[arg-type]
+    return Run(mixed(seconds, 1), {}, 0.0, seconds, tuple(acts), (), NO_SAMPLES, NO_SAMPLES, ())  # type: ignore[arg-type]
 
 
 def act(at: float, ms: float = 100.0, **more: object) -> Done:

@@ -20,10 +20,13 @@ STARTED = 1_000_000.0
 Change = Callable[[float, dict[str, object]], dict[str, object]]
 
 
-def recorded(folder: Path, scenario: Scenario, *, change: Change | None = None, leak_mb: float = 0.0) -> Run:
+def recorded(
+    folder: Path, scenario: Scenario, *, change: Change | None = None, leak_mb: float = 0.0, slow_end: float = 1.0
+) -> Run:
     """A made-up run of four streams a second, as the generator would have recorded it.
 
-    ``change``: of an act, given its time; ``leak_mb``: a minute, in one of two processes.
+    ``change``: of an act, given its time; ``leak_mb``: a minute, in one of two processes; ``slow_end``: how many
+    times longer a fixed piece of work takes in the second half.
     """
     rng = random.Random(0)
     lines: list[dict[str, object]] = [{"started": STARTED}]
@@ -42,7 +45,9 @@ def recorded(folder: Path, scenario: Scenario, *, change: Change | None = None, 
                 {"role": role, "pid": pid, "own_mb": mb + rng.uniform(-1, 1), "cpu_percent": 20.0, "open_files": 30}
                 for role, pid, mb in (("gateway", 1, 300 + leak_mb * at / 60), ("memory", 2, 100.0))
             ]
-            out.write(json.dumps({"at": STARTED + at, "cpu_percent": 50.0, "processes": processes}) + "\n")
+            yardstick = 5.0 * (slow_end if at > scenario.seconds / 2 else 1.0)
+            sample = {"at": STARTED + at, "cpu_percent": 50.0, "yardstick_ms": yardstick, "processes": processes}
+            out.write(json.dumps(sample) + "\n")
     with (folder / SCRAPES).open("w") as out:
         for at in range(0, int(scenario.seconds), 10):
             readings = [
@@ -77,6 +82,17 @@ def test_a_run_that_slows_down_is_found(tmp_path: Path) -> None:
 
     run = recorded(tmp_path, scenarios.soak(600, 4), change=slower)
     assert broken(run) == ["time to first token: last quarter / first, median"]
+
+
+def test_how_slow_the_machine_became_is_told_beside_it(tmp_path: Path) -> None:
+    """The promise is the service's all the same."""
+
+    def slower(at: float, act: dict[str, object]) -> dict[str, object]:
+        return {**act, "first_ms": act["first_ms"] * 1.3} if at > 300 else act  # type: ignore[operator]
+
+    run = recorded(tmp_path, scenarios.soak(600, 4), change=slower, slow_end=1.3)
+    (verdict,) = [v for v in judged(run) if v.kept is False]
+    assert "the machine itself: 1.30" in verdict.found
 
 
 def test_a_leak_is_found_in_the_process_that_leaks(tmp_path: Path) -> None:
