@@ -1,8 +1,8 @@
 """For how long a thread that computes keeps its core while others wait for one.
 
 By default Linux changes between them every few milliseconds, and whoever comes next finds the caches next to the core
-full of somebody else's weights. Since Linux 6.12 a thread may ask for longer. Who asks for less still gets the core at
-once when it wakes, so that no event loop waits for a forward pass.
+full of somebody else's weights. Since Linux 6.12 a thread may ask for longer. What was measured is in
+``docs/adr/0030-long-time-slices.md``.
 """
 
 import contextlib
