@@ -1,7 +1,5 @@
 """The detector as a deployment."""
 
-import torch
-
 from deployments.scaling import Latency
 from rap_serve.adapters import time_slices
 from rap_serve.adapters.batcher import Batcher
@@ -23,8 +21,7 @@ class DetectorDeployment:
 
     def __init__(self, settings: DetectorSettings, tracing: TracingSettings = NO_TRACING) -> None:
         configure_logging()
-        if torch.device(settings.device).type == "cpu":
-            time_slices.of_this_process(time_slices.COMPUTING_SECONDS)
+        time_slices.of_this_process(time_slices.for_computing_on(settings.device))
         self._tracing = Tracing.of(tracing, "rap-detector")
         encoder = OpenClipEmbedder.load(
             model_path(settings.text_encoder),

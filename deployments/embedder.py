@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from deployments.scaling import Latency
 from rap_serve.adapters import time_slices
@@ -27,8 +26,7 @@ class EmbedderDeployment:
 
     def __init__(self, settings: EmbedderSettings, tracing: TracingSettings = NO_TRACING) -> None:
         configure_logging()
-        if torch.device(settings.device).type == "cpu":
-            time_slices.of_this_process(time_slices.COMPUTING_SECONDS)
+        time_slices.of_this_process(time_slices.for_computing_on(settings.device))
         self._tracing = Tracing.of(tracing, "rap-embedder")
         self._embedder = OpenClipEmbedder.load(
             model_path(settings.model),

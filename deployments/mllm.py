@@ -43,7 +43,7 @@ class MllmServer(LLMServer):  # type: ignore[misc]
 
     async def _start_engine(self) -> None:
         """As its base class, which then also starts an actor on the cluster for usage reports to Ray's makers."""
-        with time_slices.of_what_starts(time_slices.COMPUTING_SECONDS if current_platform.is_cpu() else 0.0):
+        with time_slices.of_what_starts(time_slices.for_computing_on(current_platform.device_type)):
             await self.engine.start()
 
     async def answer(

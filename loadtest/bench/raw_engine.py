@@ -42,12 +42,13 @@ class RawEngine:
 
     def __init__(self, settings: Settings) -> None:
         from vllm import LLM
+        from vllm.platforms import current_platform
         from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
         engine = {"max_num_batched_tokens": SERVED_BATCHED_TOKENS, **settings.mllm.engine}
         if engine.get("distributed_executor_backend") == IN_ONE_PROCESS:
             engine["distributed_executor_backend"] = UniProcExecutor  # by its name vLLM does not take it on a CPU
-        with time_slices.of_what_starts(time_slices.COMPUTING_SECONDS):  # as served
+        with time_slices.of_what_starts(time_slices.for_computing_on(current_platform.device_type)):  # as served
             self._llm = LLM(model=model_path(settings.mllm.source), **engine)
 
     def run(self, requests: Sequence[dict[str, Any]]) -> dict[str, Any]:

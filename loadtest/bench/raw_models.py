@@ -79,7 +79,7 @@ def detect_all(settings: Settings, pictures: Pictures, vocabulary: tuple[str, ..
     """All pictures in batches as large as they are served with, counted from when ``start`` opens."""
     detector = load_detector(settings, load_embedder(settings))
     regions_of(detector, pictures[0], vocabulary)
-    time_slices.of_this_process(time_slices.COMPUTING_SECONDS)  # as served
+    time_slices.of_this_process(time_slices.for_computing_on(settings.detector.device))  # as served
     start.wait()
     watch = _Stopwatch()
     for low, high in _batches(len(pictures), settings.detector.batch.max_size):
@@ -91,7 +91,7 @@ def embed_all(settings: Settings, pictures: Pictures, boxes: Boxes, start: Barri
     """The same for the embedder, on the crops of all pictures."""
     embedder = load_embedder(settings)
     embedded(embedder, pictures[0], boxes[0])
-    time_slices.of_this_process(time_slices.COMPUTING_SECONDS)  # as served
+    time_slices.of_this_process(time_slices.for_computing_on(settings.embedder.device))  # as served
     start.wait()
     watch = _Stopwatch()
     for low, high in _batches(len(pictures), settings.embedder.batch.max_size):

@@ -34,6 +34,11 @@ class _Attributes(ctypes.Structure):
     )
 
 
+def for_computing_on(device: str) -> float:
+    """What to ask for where the passes run on ``device``, in seconds: 0, the default, unless that is a CPU."""
+    return COMPUTING_SECONDS if device.partition(":")[0] == "cpu" else 0.0
+
+
 def of_this_process(seconds: float) -> None:
     """For the threads that it has, and those to come; 0 for the default.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rap_serve.adapters.time_slices import COMPUTING_SECONDS, of_this_process, of_what_starts
+from rap_serve.adapters.time_slices import COMPUTING_SECONDS, for_computing_on, of_this_process, of_what_starts
 
 SCHED = Path("/proc/thread-self/sched")
 _TOLD = "import pathlib; print(pathlib.Path('/proc/thread-self/sched').read_text())"
@@ -25,17 +25,26 @@ def in_new_thread() -> float:
         return pool.submit(slice_seconds).result()
 
 
-@pytest.fixture(autouse=True)
-def _heard() -> None:
+@pytest.fixture
+def heard() -> None:
     try:
         with of_what_starts(COMPUTING_SECONDS):
-            heard = in_new_thread() == COMPUTING_SECONDS
+            given = in_new_thread() == COMPUTING_SECONDS
     except (OSError, StopIteration):
-        heard = False
-    if not heard:
+        given = False
+    if not given:
         pytest.skip("This system gives every thread the same time slices.")
 
 
+@pytest.mark.parametrize(
+    ("device", "seconds"), [("cpu", COMPUTING_SECONDS), ("cpu:0", COMPUTING_SECONDS), ("cuda:1", 0)]
+)
+def test_only_a_cpu_has_its_core_for_long(device: str, seconds: float) -> None:
+    """What waits for an accelerator does not compute."""
+    assert for_computing_on(device) == seconds
+
+
+@pytest.mark.usefixtures("heard")
 def test_what_is_started_inside_has_it_and_the_thread_itself_has_not() -> None:
     """A process that outlives the block."""
     before = slice_seconds()
@@ -46,6 +55,7 @@ def test_what_is_started_inside_has_it_and_the_thread_itself_has_not() -> None:
     assert slice_seconds(told) == COMPUTING_SECONDS
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_process_asks_for_the_threads_it_has_and_for_those_to_come() -> None:
     """And takes it back."""
     before = slice_seconds()
